@@ -1,0 +1,303 @@
+//! The command line: what may be written, nothing of what it means.
+//!
+//! Doc comments here are the text of `--help`; the groups of flags have none, because clap would take it
+//! for the program's own description.
+#![allow(missing_docs)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::acl::catalog::CATALOG;
+use crate::acl::names;
+
+/// A read-only, allow-listed socket in front of the Docker engine's own.
+///
+/// Passes only GET, and only the endpoints that -a names; everything else is answered with 400 or 404.
+#[derive(Debug, Parser)]
+#[command(name = "docker-proxy-acl", version, after_help = names_table(), after_long_help = names_table())]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do instead of proxying.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to proxy.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the program does besides proxying.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the catalog: every endpoint that can be allowed, its path and what it reveals
+    Endpoints {
+        /// As a table or as JSON
+        #[arg(long, value_enum, default_value_t = TableFormat::Table)]
+        format: TableFormat,
+    },
+    /// Say what a request would be answered with, without an engine; exits 0 if it is allowed, else 1
+    Check {
+        #[command(flatten)]
+        allow: AllowArgs,
+        /// The request's method, such as GET
+        method: String,
+        /// The request's path, such as /v1.41/images/json
+        path: String,
+    },
+    /// Ask the running listeners and the engine whether they answer; exits 0 if they do, else 1
+    ///
+    /// Without --listen and --upstream it asks what the running docker-proxy-acl of the same container
+    /// was started with.
+    Healthcheck {
+        #[command(flatten)]
+        listen: ListenArgs,
+        #[command(flatten)]
+        upstream: UpstreamArgs,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+    #[command(flatten)]
+    pub(crate) upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Allowing")]
+pub struct AllowArgs {
+    /// Allow what this name opens; see the list below. Repeat it or separate names with commas
+    #[arg(
+        short,
+        long,
+        alias = "a",
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "DOCKER_PROXY_ACL_ALLOW"
+    )]
+    pub allow: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listening")]
+pub struct ListenArgs {
+    /// Listen here: unix:///path or /path; repeat it for more [default: unix:///tmp/docker-proxy-acl/docker.sock]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_LISTEN")]
+    pub listen: Vec<String>,
+    /// Listen on this Unix socket; what --listen was called before
+    #[arg(long, value_name = "PATH", env = "DOCKER_PROXY_ACL_FILENAME")]
+    pub filename: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listening")]
+pub struct SocketArgs {
+    /// Permission bits of the listening sockets
+    #[arg(long, value_name = "OCTAL", default_value = "0660", value_parser = octal_mode)]
+    #[arg(env = "DOCKER_PROXY_ACL_SOCKET_MODE")]
+    pub socket_mode: u32,
+    /// Group of the listening sockets [default: that of the upstream socket, where it can be set]
+    #[arg(long, value_name = "NAME|GID", env = "DOCKER_PROXY_ACL_SOCKET_GROUP")]
+    pub socket_group: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Upstream")]
+pub struct UpstreamArgs {
+    /// Where the engine listens [default: $DOCKER_HOST, else unix:///var/run/docker.sock]
+    #[arg(long, value_name = "ADDR", env = "DOCKER_PROXY_ACL_UPSTREAM")]
+    pub upstream: Option<String>,
+    /// How long the engine may take until its answer begins, streams excepted; 0 is forever
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_UPSTREAM_TIMEOUT")]
+    pub upstream_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// How long a client may take to send a request's head
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_HEADER_TIMEOUT")]
+    pub header_timeout: Duration,
+    /// How long a connection may stay open between two requests
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = positive_duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_IDLE_TIMEOUT")]
+    pub idle_timeout: Duration,
+    /// Connections that a listener takes at one time
+    #[arg(long, value_name = "N", default_value = "4096", env = "DOCKER_PROXY_ACL_MAX_CONNECTIONS")]
+    pub max_connections: usize,
+    /// Connections that one user gets at one time on a Unix socket
+    #[arg(long, value_name = "N", default_value = "2048", env = "DOCKER_PROXY_ACL_MAX_CONNECTIONS_PER_UID")]
+    pub max_connections_per_uid: usize,
+    /// How long answers in flight may take to finish after SIGTERM or SIGINT
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_SHUTDOWN_TIMEOUT")]
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logging")]
+pub struct LogArgs {
+    /// Lines for people or for programs
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "DOCKER_PROXY_ACL_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// How much to log: refusals are warnings, allowed requests are debug
+    #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "DOCKER_PROXY_ACL_LOG_LEVEL")]
+    pub log_level: LogLevel,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of words; whoever collects it adds the time.
+    Text,
+    /// A JSON object a line, with its time.
+    Json,
+}
+
+/// The least important lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Just what stops the program.
+    Error,
+    /// Also refusals and trouble.
+    Warn,
+    /// Also start and stop.
+    Info,
+    /// Also allowed requests.
+    Debug,
+    /// Also connections.
+    Trace,
+}
+
+/// How a table is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+impl Cli {
+    /// Reads a command line, the program's own name first.
+    ///
+    /// # Errors
+    /// clap's error, which may also be a request for `--help` or `--version`.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        Self::try_parse_from(args.into_iter().map(with_two_dashes))
+    }
+}
+
+/// docker-proxy-acl was a Go program, which takes `-filename` for `--filename`.
+fn with_two_dashes(arg: OsString) -> OsString {
+    match arg.to_str() {
+        Some(text) if text == "-filename" || text.starts_with("-filename=") => format!("-{text}").into(),
+        _ => arg,
+    }
+}
+
+fn octal_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("write permission bits in octal, such as 0660 or 0666".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number = |scale: u64| digits.parse::<u64>().ok()?.checked_mul(scale).map(Duration::from_millis);
+    let parsed = match &text[digits.len()..] {
+        "ms" => number(1),
+        "" | "s" => number(1_000),
+        "m" => number(60_000),
+        "h" => number(3_600_000),
+        _ => None,
+    };
+    /// Beyond this, sums with the clock could overflow.
+    const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+    parsed.filter(|time| *time <= LONGEST).ok_or_else(|| "write a time such as 10s, 500ms or 2m".to_owned())
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|time| if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) })
+}
+
+/// The list of names with what each opens, for `--help` and for a command line that names none.
+pub fn names_table() -> String {
+    let rows: Vec<(&str, Vec<String>)> = names::all()
+        .into_iter()
+        .map(|name| (name, names::opened_by(name).map(|(_, e)| e.api_path()).collect()))
+        .collect();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let mut text = String::from("Names that -a takes, and the endpoints that each opens to GET:\n");
+    for (name, paths) in rows {
+        text.push_str(&format!("  {name:width$}  {}\n", paths.join(" ")));
+    }
+    let warned: Vec<_> = CATALOG.iter().filter(|row| row.hands_out_files).map(|row| row.name).collect();
+    let mut warned = warned;
+    warned.dedup();
+    text.push_str(&format!("These hand out file contents: {}.\n", warned.join(", ")));
+    text.push_str("Every flag can also be set by its environment variable. More: docker-proxy-acl endpoints");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn old_command_lines_are_understood() {
+        for line in [
+            "x -a version -filename /run/d.sock",
+            "x -a=version -filename=/run/d.sock",
+            "x --a version --filename /run/d.sock",
+        ] {
+            let cli = read(line).unwrap();
+            assert_eq!(cli.serve.allow.allow, ["version"], "{line}");
+            assert_eq!(cli.serve.listen.filename.as_deref(), Some("/run/d.sock".as_ref()), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_are_repeated_or_separated_by_commas() {
+        assert_eq!(
+            read("x -a containers,info -a version").unwrap().serve.allow.allow,
+            ["containers", "info", "version"]
+        );
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for wrong in ["", "s", "-1", "1.5s", "10d", "99999999999999999999s", "999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(positive_duration("0").is_err());
+    }
+}

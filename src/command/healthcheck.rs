@@ -1,0 +1,153 @@
+//! `healthcheck`: asks the running listeners and the engine behind them.
+//!
+//! A listener is alive when it answers HTTP at all, whatever names are enabled; the engine is asked
+//! for `/_ping` directly, which needs no name.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::Outcome;
+use crate::address::Address;
+use crate::cli::{Cli, ListenArgs, UpstreamArgs};
+use crate::config::{self, ConfigError};
+use crate::proxy::exchange::Stream;
+
+/// How long each of them may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is asked.
+#[derive(Debug)]
+pub struct Subject {
+    listeners: Vec<Address>,
+    upstream: Address,
+}
+
+/// Why something is not healthy.
+#[derive(Debug)]
+enum Ill {
+    Listener(Address, io::Error),
+    Engine(Address, io::Error),
+}
+
+impl Subject {
+    /// What the flags name; without any, what the running docker-proxy-acl next to this one was
+    /// started with; without one, the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if an address is none.
+    pub fn find(
+        listen: &ListenArgs,
+        upstream: &UpstreamArgs,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let sibling = running_sibling();
+        let told = !listen.listen.is_empty() || listen.filename.is_some();
+        let listen = sibling.as_ref().filter(|_| !told).map_or(listen, |cli| &cli.serve.listen);
+        let upstream = sibling
+            .as_ref()
+            .filter(|_| upstream.upstream.is_none())
+            .map_or(upstream, |cli| &cli.serve.upstream);
+        Ok(Self {
+            listeners: config::listen_addresses(listen)?,
+            upstream: config::upstream(upstream, env)?.address,
+        })
+    }
+
+    /// Asks all of them; the line says what is wrong, or that nothing is.
+    pub async fn check(&self) -> (Outcome, String) {
+        match self.ask_all().await {
+            Ok(()) => {
+                (Outcome::Yes, format!("healthy: {} listener(s) and the engine answer", self.listeners.len()))
+            }
+            Err(ill) => (Outcome::No, ill.to_string()),
+        }
+    }
+
+    async fn ask_all(&self) -> Result<(), Ill> {
+        for listener in &self.listeners {
+            let answer = ask(listener).await.map_err(|error| Ill::Listener(listener.clone(), error))?;
+            if !answer.starts_with("HTTP/1.") {
+                let error = io::Error::other("what listens there does not speak HTTP");
+                return Err(Ill::Listener(listener.clone(), error));
+            }
+        }
+        let answer = ask(&self.upstream).await.map_err(|error| Ill::Engine(self.upstream.clone(), error))?;
+        match answer.split(' ').nth(1) {
+            Some("200") => Ok(()),
+            _ => {
+                let first = answer.lines().next().unwrap_or_default();
+                let error = io::Error::other(format!("it answered '{}' to /_ping", first.escape_debug()));
+                Err(Ill::Engine(self.upstream.clone(), error))
+            }
+        }
+    }
+}
+
+/// The beginning of the answer to `GET /_ping`.
+async fn ask(address: &Address) -> io::Result<String> {
+    let answer = async {
+        let mut stream = connect(address).await?;
+        stream.write_all(b"GET /_ping HTTP/1.0\r\nUser-Agent: docker-proxy-acl-healthcheck\r\n\r\n").await?;
+        let mut answer = Vec::new();
+        stream.take(1024).read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}"))),
+    }
+}
+
+async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
+    Ok(match address {
+        Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Address::Tcp { host, port } => Box::new(TcpStream::connect((host.as_str(), *port)).await?),
+    })
+}
+
+/// The command line of the one other process that runs this same program as a proxy: in a container,
+/// that of its main process. None where there are several, because they are not told apart.
+fn running_sibling() -> Option<Cli> {
+    let me = std::process::id().to_string();
+    let program = std::fs::read_link("/proc/self/exe").ok()?;
+    let entries = std::fs::read_dir("/proc").ok()?;
+    let mut siblings = entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| name != me && name.parse::<u32>().is_ok())
+        })
+        .filter(|entry| std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program))
+        .filter_map(|entry| read_command_line(&entry.path().join("cmdline")))
+        .filter(|cli| cli.command.is_none());
+    match (siblings.next(), siblings.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
+    }
+}
+
+fn read_command_line(path: &Path) -> Option<Cli> {
+    let bytes = std::fs::read(path).ok()?;
+    let args =
+        bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0).map(|arg| OsString::from_vec(arg.to_vec()));
+    Cli::read(args).ok()
+}
+
+impl fmt::Display for Ill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(address, error) => {
+                write!(f, "unhealthy: no answer on the listener {address}: {error}")
+            }
+            Self::Engine(address, error) => {
+                write!(f, "unhealthy: no answer from the engine at {address}: {error}")
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The configuration: what the command line and the environment mean.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::acl::{Acl, UnknownName};
+use crate::address::{Address, AddressError};
+use crate::cli::{self, ListenArgs, LogFormat, LogLevel, ServeArgs, UpstreamArgs};
+use crate::listener::admission::Caps;
+use crate::listener::unix::{Group, SocketFile};
+
+/// Everything that the proxy needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens, each with its own ACL.
+    pub listeners: Vec<ListenerConfig>,
+    /// The engine behind them all.
+    pub upstream: UpstreamConfig,
+    /// What a client may take of time and room.
+    pub limits: Limits,
+    /// How long answers in flight may take after a signal to stop.
+    pub shutdown_timeout: Duration,
+}
+
+/// One listener.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// Where it listens.
+    pub bind: Bind,
+    /// What it lets through.
+    pub acl: Arc<Acl>,
+}
+
+/// Where a listener listens, with what that kind of address needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bind {
+    /// On a Unix socket.
+    Unix(SocketFile),
+}
+
+/// The engine's address and how long it is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Where the engine listens.
+    pub address: Address,
+    /// How long it may take until the head of a finite answer is there; `None` is forever.
+    pub head_timeout: Option<Duration>,
+}
+
+/// What a client may take of time and room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For a request's head to arrive.
+    pub header_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// Connections at one time.
+    pub caps: Caps,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// For people or programs.
+    pub format: LogFormat,
+    /// The least important lines that are logged.
+    pub level: LogLevel,
+}
+
+/// Where the socket is without any flag.
+pub const DEFAULT_LISTEN: &str = "unix:///tmp/docker-proxy-acl/docker.sock";
+/// Where the engine is without any flag or `DOCKER_HOST`.
+pub const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
+
+/// Why a command line means nothing.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// No name was allowed.
+    NothingAllowed,
+    /// A name that is none.
+    Name(UnknownName),
+    /// An address that is none; the flag or variable that gave it.
+    Address(&'static str, AddressError),
+    /// A listener that is also the upstream.
+    Loop(Address),
+    /// The same listener twice.
+    Twice(Address),
+    /// A group that does not exist.
+    Group(String),
+    /// An address of a kind that cannot be used there yet.
+    Unsupported(&'static str, Address),
+}
+
+impl Config {
+    /// What `args` mean; `env` looks up the environment variables that are not flags' own.
+    ///
+    /// # Errors
+    /// [`ConfigError`], which names the flag and the way out.
+    pub fn new(args: &ServeArgs, env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let acl = Arc::new(acl(&args.allow.allow)?);
+        let upstream = upstream(&args.upstream, &env)?;
+        let group = group(args.socket.socket_group.as_deref(), &upstream.address)?;
+        let mut listeners = Vec::new();
+        for address in listen_addresses(&args.listen)? {
+            if same_place(&address, &upstream.address) {
+                return Err(ConfigError::Loop(address));
+            }
+            let bind = match address {
+                Address::Unix(path) => {
+                    Bind::Unix(SocketFile { path, mode: args.socket.socket_mode, group: group.clone() })
+                }
+                tcp @ Address::Tcp { .. } => return Err(ConfigError::Unsupported("--listen", tcp)),
+            };
+            listeners.push(ListenerConfig { bind, acl: Arc::clone(&acl) });
+        }
+        let limits = Limits {
+            header_timeout: args.limits.header_timeout,
+            idle_timeout: args.limits.idle_timeout,
+            caps: Caps {
+                connections: args.limits.max_connections,
+                connections_per_uid: args.limits.max_connections_per_uid,
+            },
+        };
+        Ok(Self { listeners, upstream, limits, shutdown_timeout: args.limits.shutdown_timeout })
+    }
+}
+
+impl LogConfig {
+    /// What the command line says of logging.
+    pub fn new(args: &ServeArgs) -> Self {
+        Self { format: args.log.log_format, level: args.log.log_level }
+    }
+}
+
+/// The ACL that the names after `-a` stand for.
+///
+/// # Errors
+/// If there is no name, or one that is none.
+pub fn acl(names: &[String]) -> Result<Acl, ConfigError> {
+    let names: Vec<&str> = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() {
+        return Err(ConfigError::NothingAllowed);
+    }
+    Acl::from_names(names).map_err(ConfigError::Name)
+}
+
+/// Where to listen.
+///
+/// # Errors
+/// If an address is none, or stands there twice.
+pub fn listen_addresses(args: &ListenArgs) -> Result<Vec<Address>, ConfigError> {
+    let mut addresses: Vec<Address> = Vec::new();
+    let filename = args.filename.as_ref().map(|path| (path.to_string_lossy().into_owned(), "--filename"));
+    let given = args.listen.iter().map(|text| (text.clone(), "--listen"));
+    for (text, flag) in given.chain(filename) {
+        let text = if flag == "--filename" { format!("unix://{text}") } else { text };
+        let address = text.parse().map_err(|error| ConfigError::Address(flag, error))?;
+        if addresses.iter().any(|known| same_place(known, &address)) {
+            return Err(ConfigError::Twice(address));
+        }
+        addresses.push(address);
+    }
+    if addresses.is_empty() {
+        addresses.push(DEFAULT_LISTEN.parse().map_err(|error| ConfigError::Address("--listen", error))?);
+    }
+    Ok(addresses)
+}
+
+/// Where the engine is and how long it may take.
+///
+/// # Errors
+/// If the address is none.
+pub fn upstream(
+    args: &UpstreamArgs,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<UpstreamConfig, ConfigError> {
+    let from_env = || env("DOCKER_HOST").filter(|host| !host.is_empty()).map(|host| (host, "DOCKER_HOST"));
+    let given = args.upstream.clone().map(|upstream| (upstream, "--upstream")).or_else(from_env);
+    let (text, source) = given.unwrap_or_else(|| (DEFAULT_UPSTREAM.to_owned(), "--upstream"));
+    let address: Address = text.parse().map_err(|error| ConfigError::Address(source, error))?;
+    if let Address::Tcp { .. } = address {
+        return Err(ConfigError::Unsupported(source, address));
+    }
+    let head_timeout = Some(args.upstream_timeout).filter(|time| !time.is_zero());
+    Ok(UpstreamConfig { address, head_timeout })
+}
+
+fn group(given: Option<&str>, upstream: &Address) -> Result<Group, ConfigError> {
+    match (given, upstream) {
+        (Some(name), _) => gid(name).map(Group::Exactly),
+        (None, Address::Unix(path)) => Ok(Group::SameAs(path.clone())),
+        (None, Address::Tcp { .. }) => Ok(Group::Default),
+    }
+}
+
+/// A group's number, from /etc/group: a static binary has no other directory of groups.
+fn gid(name: &str) -> Result<u32, ConfigError> {
+    if let Ok(gid) = name.parse() {
+        return Ok(gid);
+    }
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    let line = groups.lines().find(|line| line.split(':').next() == Some(name));
+    line.and_then(|line| line.split(':').nth(2)?.parse().ok())
+        .ok_or_else(|| ConfigError::Group(name.to_owned()))
+}
+
+/// Whether two addresses lead to one place, also through symbolic links and differently spelled.
+fn same_place(one: &Address, other: &Address) -> bool {
+    match (one, other) {
+        (Address::Unix(one), Address::Unix(other)) => resolved(one) == resolved(other),
+        (one, other) => one == other,
+    }
+}
+
+fn resolved(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(directory)), Some(name)) => directory.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NothingAllowed => {
+                write!(f, "nothing is allowed: give -a NAME at least once\n\n{}", cli::names_table())
+            }
+            Self::Name(error) => error.fmt(f),
+            Self::Address(source, error) => write!(f, "{source}: {error}"),
+            Self::Loop(address) => {
+                write!(f, "--listen {address} is the upstream itself; choose another path or set --upstream")
+            }
+            Self::Twice(address) => write!(f, "--listen {address} is given twice"),
+            Self::Group(name) => {
+                write!(
+                    f,
+                    "--socket-group: /etc/group has no group '{name}'; name one that it has, or give its number"
+                )
+            }
+            Self::Unsupported(source, address) => {
+                write!(f, "{source}: {address} cannot be used there; give a Unix socket: unix:///path")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

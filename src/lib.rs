@@ -1,0 +1,16 @@
+//! docker-proxy-acl: a read-only, allow-listed socket in front of the Docker engine's own.
+//!
+//! A request flows one way through these rooms, and whoever reads them in this order has read the
+//! program: [`cli`] -> [`config`] -> [`listener`] -> [`acl`] -> [`proxy`], with [`server`] tying them
+//! together and [`command`] holding what the program does besides.
+
+pub mod acl;
+pub mod address;
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod listener;
+pub mod log;
+pub mod proxy;
+pub mod server;
+pub mod shutdown;

@@ -1,0 +1,243 @@
+//! A Unix listener's socket file: made safely, replaced when stale, removed when done.
+
+use std::fmt;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Gid, Mode, flock};
+
+/// How the socket's file is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketFile {
+    /// Where it stands; absolute.
+    pub path: PathBuf,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The group that it belongs to.
+    pub group: Group,
+}
+
+/// The group of a socket's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Group {
+    /// This one; not being able to set it is an error.
+    Exactly(u32),
+    /// That of this file, where it exists and the group can be set.
+    SameAs(PathBuf),
+    /// Whatever the kernel gives it.
+    Default,
+}
+
+/// A socket file that this process made; [`BoundFile::remove`] takes it away again.
+#[derive(Debug)]
+pub struct BoundFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// Why a socket cannot be bound.
+#[derive(Debug)]
+pub struct BindError {
+    path: PathBuf,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+enum Problem {
+    Directory(PathBuf, &'static str),
+    Io(&'static str, io::Error),
+    Live,
+    NotASocket,
+}
+
+/// Binds the socket.
+///
+/// # Errors
+/// [`BindError`] if its directory is not safe, something else stands at its path, or the system
+/// refuses.
+pub fn bind(file: &SocketFile) -> Result<(UnixListener, BoundFile), BindError> {
+    let fail = |problem| BindError { path: file.path.clone(), problem };
+    let directory = file.path.parent().unwrap_or(Path::new("/"));
+    make_directory(directory).map_err(fail)?;
+    // Two instances that start at once must not both find the path free: the second waits here.
+    let lock =
+        std::fs::File::open(directory).map_err(|e| fail(Problem::Io("cannot open its directory", e)))?;
+    flock(&lock, FlockOperation::LockExclusive)
+        .map_err(|e| fail(Problem::Io("cannot lock its directory", e.into())))?;
+    clear_the_way(&file.path).map_err(fail)?;
+    let listener = bind_closed(&file.path).map_err(|e| fail(Problem::Io("cannot bind it", e)))?;
+    open_up(file).map_err(fail)?;
+    let made = std::fs::symlink_metadata(&file.path)
+        .map_err(|e| fail(Problem::Io("cannot look at it once bound", e)))?;
+    Ok((listener, BoundFile { path: file.path.clone(), device: made.dev(), inode: made.ino() }))
+}
+
+impl BoundFile {
+    /// Removes the file if it is still the one that was made. Someone else's at the same path stays.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove(&self) -> io::Result<()> {
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(now) if (now.dev(), now.ino()) == (self.device, self.inode) => {
+                std::fs::remove_file(&self.path)
+            }
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where it stands.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn make_directory(directory: &Path) -> Result<(), Problem> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
+        .map_err(|e| Problem::Io("cannot make its directory", e))?;
+    let real = directory.canonicalize().map_err(|e| Problem::Io("cannot find its directory", e))?;
+    for (step, ancestor) in real.ancestors().enumerate() {
+        let found =
+            std::fs::metadata(ancestor).map_err(|e| Problem::Io("cannot look at its directory", e))?;
+        let hand = Hand { mode: found.mode(), owner: found.uid(), me: rustix::process::geteuid().as_raw() };
+        let danger = if step == 0 { hand.danger_in_directory() } else { hand.danger_above() };
+        if let Some(danger) = danger {
+            return Err(Problem::Directory(ancestor.to_owned(), danger));
+        }
+    }
+    Ok(())
+}
+
+/// Who can change what stands in a directory.
+struct Hand {
+    mode: u32,
+    owner: u32,
+    me: u32,
+}
+
+impl Hand {
+    /// How others could swap the socket in the directory that holds it.
+    fn danger_in_directory(&self) -> Option<&'static str> {
+        if self.owner != 0 && self.owner != self.me {
+            return Some(
+                "belongs to another user, who could swap the socket; choose a directory of root's or your own",
+            );
+        }
+        self.danger_above()
+    }
+
+    /// How others could swap the directory itself.
+    fn danger_above(&self) -> Option<&'static str> {
+        const WRITABLE_BY_OTHERS: u32 = 0o002;
+        const STICKY: u32 = 0o1000;
+        (self.mode & WRITABLE_BY_OTHERS != 0 && self.mode & STICKY == 0)
+            .then_some("is writable by everyone, who could swap the socket; 'chmod o-w' it or choose another")
+    }
+}
+
+/// Removes a stale socket; anything else in the way is an error.
+fn clear_the_way(path: &Path) -> Result<(), Problem> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Problem::Io("cannot look at it", error)),
+        Ok(found) if !found.file_type().is_socket() => return Err(Problem::NotASocket),
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path).map_err(|e| Problem::Io("cannot remove the stale socket", e))
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(Problem::Io("cannot tell whether the socket there is in use", error))
+        }
+        // Connected, or its queue is full: someone listens.
+        _ => Err(Problem::Live),
+    }
+}
+
+/// Binds with no permissions at all, so that nobody connects before the file is as it is to be.
+fn bind_closed(path: &Path) -> io::Result<UnixListener> {
+    let before = rustix::process::umask(Mode::from_raw_mode(0o777));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    bound
+}
+
+fn open_up(file: &SocketFile) -> Result<(), Problem> {
+    match &file.group {
+        Group::Exactly(gid) => {
+            set_group(&file.path, *gid)
+                .map_err(|e| Problem::Io("cannot set its group (--socket-group)", e))?;
+        }
+        Group::SameAs(other) => {
+            if let Ok(other) = std::fs::metadata(other) {
+                // Only root and members of the group may: best effort.
+                let _ = set_group(&file.path, other.gid());
+            }
+        }
+        Group::Default => {}
+    }
+    std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(file.mode))
+        .map_err(|e| Problem::Io("cannot set its mode", e))
+}
+
+fn set_group(path: &Path, gid: u32) -> io::Result<()> {
+    Ok(rustix::fs::chown(path, None, Some(Gid::from_raw(gid)))?)
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.problem {
+            Problem::Directory(directory, danger) => {
+                write!(f, "cannot bind {path}: the directory {} {danger}", directory.display())
+            }
+            Problem::Io(what, error) => write!(f, "cannot bind {path}: {what}: {error}"),
+            Problem::Live => write!(f, "cannot bind {path}: another docker-proxy-acl is listening there"),
+            Problem::NotASocket => {
+                write!(
+                    f,
+                    "cannot bind {path}: what stands there is no socket; remove it or choose another path"
+                )
+            }
+        }
+    }
+}
+
+impl BindError {
+    /// The system refused something that has no better explanation.
+    pub fn system(path: &Path, error: io::Error) -> Self {
+        Self { path: path.to_owned(), problem: Problem::Io("the system refuses", error) }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn danger(mode: u32, owner: u32) -> bool {
+        Hand { mode, owner, me: 1000 }.danger_in_directory().is_some()
+    }
+
+    #[test]
+    fn a_directory_is_safe_when_only_root_and_this_user_can_change_it() {
+        assert!(!danger(0o40755, 0));
+        assert!(!danger(0o40755, 1000));
+        assert!(!danger(0o41777, 0));
+        assert!(!danger(0o40775, 0));
+        assert!(danger(0o40777, 0));
+        assert!(danger(0o40755, 1001));
+        assert!(danger(0o41777, 1001));
+    }
+}

@@ -1,0 +1,150 @@
+//! One connection to the engine and the exchange that goes over it.
+//!
+//! The connection is driven by whoever waits for its answer, in the same task: an answer that is
+//! dropped takes its connection with it at once, and an idle connection costs nothing.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::pool::Pool;
+
+/// Anything that bytes go through to the engine and back.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The engine never gets a body: there is no type here that could carry one.
+type NoBody = Empty<Bytes>;
+
+/// An open connection to the engine.
+pub struct Connection {
+    sender: SendRequest<NoBody>,
+    driver: http1::Connection<TokioIo<Box<dyn Stream>>, NoBody>,
+}
+
+/// What a connection is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The next request.
+    Ready,
+    /// Nothing: closed, or in the middle of an answer.
+    Spent,
+}
+
+/// The body of the engine's answer, as it comes. Read to its end it gives its connection back.
+pub struct AnswerBody {
+    incoming: Incoming,
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+}
+
+impl Connection {
+    /// Speaks HTTP/1.1 over a stream.
+    ///
+    /// # Errors
+    /// If hyper cannot.
+    pub async fn over(stream: Box<dyn Stream>) -> hyper::Result<Self> {
+        let (sender, driver) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, driver })
+    }
+
+    /// Sends a request and waits for the head of its answer; `pool` gets the connection once the
+    /// answer was read.
+    ///
+    /// # Errors
+    /// If the connection breaks before, or the engine answers what is not HTTP.
+    pub async fn exchange(
+        mut self,
+        request: Request<NoBody>,
+        pool: &Arc<Pool>,
+    ) -> hyper::Result<Response<AnswerBody>> {
+        let mut answer = Box::pin(self.sender.send_request(request));
+        let mut driver = Some(&mut self.driver);
+        let answer = std::future::poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer);
+            }
+            let Some(running) = &mut driver else { return Poll::Pending };
+            // Its own error, if any, also reaches the answer.
+            if Pin::new(running).poll(cx).is_ready() {
+                driver = None;
+            }
+            answer.as_mut().poll(cx)
+        })
+        .await?;
+        let over = driver.is_none();
+        Ok(answer.map(|incoming| AnswerBody {
+            incoming,
+            connection: (!over).then_some(self),
+            pool: Arc::clone(pool),
+        }))
+    }
+
+    /// Lets the connection see to what has come meanwhile, such as its end, and says what it is good for.
+    pub fn settle(&mut self) -> Condition {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.driver).poll(&mut cx) {
+            Poll::Pending if self.sender.is_ready() => Condition::Ready,
+            _ => Condition::Spent,
+        }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        if let Some(connection) = &mut this.connection
+            && Pin::new(&mut connection.driver).poll(cx).is_ready()
+        {
+            this.connection = None;
+        }
+        Pin::new(&mut this.incoming).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.put(connection);
+        }
+    }
+}
+
+/// The broken stream or the broken answer behind hyper's error, for the log.
+pub fn cause(error: &hyper::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    match deepest.downcast_ref::<io::Error>() {
+        Some(io) => io.to_string(),
+        None => error.to_string(),
+    }
+}

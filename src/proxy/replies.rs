@@ -1,0 +1,151 @@
+//! Every answer that the proxy makes up itself, by named constructors.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use super::head::Malformed;
+use crate::acl::MalformedPath;
+use crate::listener::admission::Full as NoPlace;
+
+/// An answer of the proxy's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    status: StatusCode,
+    form: Form,
+    body: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    /// The engine's own form of an error, which its clients show to their users.
+    Json,
+}
+
+impl Reply {
+    /// For an enabled endpoint and another method than GET.
+    pub fn only_get() -> Self {
+        Self::text(StatusCode::BAD_REQUEST, "400 Bad request ; only GET allowed.\n")
+    }
+
+    /// For what is not enabled or does not exist: the two are not told apart.
+    pub fn not_found() -> Self {
+        Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
+    }
+
+    /// For a path that is ambiguous.
+    pub fn malformed_path(problem: MalformedPath) -> Self {
+        Self::text(StatusCode::BAD_REQUEST, format!("400 Bad request ; {problem}.\n"))
+    }
+
+    /// For a head that is no request.
+    pub fn malformed_head(problem: Malformed) -> Self {
+        Self::refusal(problem.status(), problem)
+    }
+
+    /// For a connection beyond the caps.
+    pub fn no_place(full: NoPlace) -> Self {
+        Self::refusal(StatusCode::SERVICE_UNAVAILABLE, full)
+    }
+
+    /// For an engine that is out of reach, or breaks off before its answer begins.
+    pub fn bad_gateway(problem: impl Display) -> Self {
+        Self::json(StatusCode::BAD_GATEWAY, problem)
+    }
+
+    /// For an engine that keeps its answer too long.
+    pub fn gateway_timeout(problem: impl Display) -> Self {
+        Self::json(StatusCode::GATEWAY_TIMEOUT, problem)
+    }
+
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The answer for hyper to send.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let headers = self.headers();
+        let body = match self.body {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    /// The answer as HTTP/1.1 and the end of its connection, for where hyper is not, or no longer,
+    /// in charge.
+    pub fn into_last_words(self) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut text = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        for (name, value) in self.headers() {
+            text.push_str(&format!("{}: {}\r\n", title_case(&name), value.to_str().unwrap_or_default()));
+        }
+        text.push_str(&format!("Date: {date}\r\nConnection: close\r\n\r\n{}", self.body));
+        text.into_bytes()
+    }
+
+    fn headers(&self) -> [(HeaderName, HeaderValue); 3] {
+        let content_type = match self.form {
+            Form::Text => "text/plain; charset=utf-8",
+            Form::Json => "application/json",
+        };
+        [
+            (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::CONTENT_LENGTH, HeaderValue::from(self.body.len())),
+        ]
+    }
+
+    fn refusal(status: StatusCode, problem: impl Display) -> Self {
+        let reason = status.canonical_reason().unwrap_or_default();
+        Self::text(status, format!("{} {reason} ; {problem}.\n", status.as_u16()))
+    }
+
+    fn text(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, form: Form::Text, body: body.into() }
+    }
+
+    fn json(status: StatusCode, problem: impl Display) -> Self {
+        let message = format!("docker-proxy-acl: {problem}");
+        let body = format!("{}\n", serde_json::json!({ "message": message }));
+        Self { status, form: Form::Json, body: body.into() }
+    }
+}
+
+fn title_case(name: &HeaderName) -> String {
+    let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_answers_of_old_have_their_old_bytes() {
+        assert_eq!(Reply::only_get().body.len(), 36);
+        assert_eq!(Reply::not_found().body.len(), 19);
+    }
+
+    #[test]
+    fn last_words_are_a_whole_answer() {
+        let text = String::from_utf8(Reply::malformed_head(Malformed::Http2).into_last_words()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"),
+            "{head}"
+        );
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+        assert_eq!(body, "400 Bad Request ; HTTP/2 is not spoken here; use HTTP/1.1.\n");
+    }
+}

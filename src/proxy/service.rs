@@ -1,0 +1,147 @@
+//! A request's way: the ACL decides, the engine is asked or an answer made up, the log told.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+
+use super::activity::{Activity, Busy};
+use super::body::{Account, ReplyBody};
+use super::headers;
+use super::replies::Reply;
+use super::upstream::{Upstream, UpstreamError};
+use crate::acl::{Acl, CanonicalPath, Decision, Endpoint};
+use crate::listener::peer::Peer;
+
+/// What a listener does with requests.
+pub struct Service {
+    acl: Arc<Acl>,
+    upstream: Arc<Upstream>,
+}
+
+/// The client of a connection, as log lines name it.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Who it is.
+    pub peer: Arc<Peer>,
+    /// The listener that it came to.
+    pub listener: Arc<str>,
+}
+
+impl Service {
+    /// Lets `acl` through to `upstream`.
+    pub fn new(acl: Arc<Acl>, upstream: Arc<Upstream>) -> Self {
+        Self { acl, upstream }
+    }
+
+    /// Answers a request.
+    pub async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: &Client,
+        activity: &Arc<Activity>,
+    ) -> Response<ReplyBody> {
+        let busy = activity.begin();
+        match self.acl.decide(request.method(), request.uri().path()) {
+            Decision::Allow(endpoint, path) => self.relay(endpoint, &path, &request, client, busy).await,
+            refusal => refuse(&refusal, &request, client, busy),
+        }
+    }
+
+    async fn relay(
+        &self,
+        endpoint: &'static Endpoint,
+        path: &CanonicalPath<'_>,
+        request: &Request<Incoming>,
+        client: &Client,
+        busy: Busy,
+    ) -> Response<ReplyBody> {
+        let began = Instant::now();
+        busy.expect(endpoint.answer);
+        let target = target(path, request.uri().query());
+        match self.upstream.get(target, request.headers(), endpoint.answer).await {
+            Ok(answer) => {
+                let account = tracing::enabled!(tracing::Level::DEBUG).then(|| Account {
+                    client: client.clone(),
+                    path: path.as_str().to_owned(),
+                    status: answer.status(),
+                    began,
+                    bytes: 0,
+                });
+                let (mut head, body) = answer.into_parts();
+                headers::strip_hop_by_hop(&mut head.headers);
+                // The engine's version is its connection's; hyper sets that of the client's.
+                head.version = Version::HTTP_11;
+                Response::from_parts(head, ReplyBody::relayed(body, account, busy))
+            }
+            Err(error) => {
+                let reply = reply_to(&error);
+                tracing::warn!(
+                    status = reply.status().as_u16(),
+                    path = path.as_str(),
+                    client = %client.peer,
+                    listener = %client.listener,
+                    upstream = %self.upstream.address(),
+                    way_out = self.upstream.way_out(&error),
+                    "{error}"
+                );
+                made(reply, busy)
+            }
+        }
+    }
+}
+
+fn refuse(
+    refusal: &Decision<'_>,
+    request: &Request<Incoming>,
+    client: &Client,
+    busy: Busy,
+) -> Response<ReplyBody> {
+    let reply = match refusal {
+        Decision::OnlyGet(_) => Reply::only_get(),
+        Decision::Malformed(problem) => Reply::malformed_path(*problem),
+        _ => Reply::not_found(),
+    };
+    let method = request.method();
+    let way_out = if method == Method::GET {
+        refusal.way_out()
+    } else {
+        "no -a allows another method than GET".to_owned()
+    };
+    tracing::warn!(
+        status = reply.status().as_u16(),
+        method = %method,
+        path = request.uri().path().escape_debug().to_string(),
+        client = %client.peer,
+        listener = %client.listener,
+        way_out,
+        "refused"
+    );
+    made(reply, busy)
+}
+
+fn made(reply: Reply, busy: Busy) -> Response<ReplyBody> {
+    reply.into_response().map(|body| ReplyBody::made(body, busy))
+}
+
+fn reply_to(error: &UpstreamError) -> Reply {
+    match error {
+        // What exactly is wrong between the proxy and the engine is the operator's matter.
+        UpstreamError::Unreachable(_) => Reply::bad_gateway("the engine is out of reach"),
+        UpstreamError::Broken(_) => Reply::bad_gateway("the engine broke off before its answer"),
+        UpstreamError::SwitchedProtocols => Reply::bad_gateway("the engine wanted to switch protocols"),
+        UpstreamError::Timeout(_) => Reply::gateway_timeout("the engine did not begin to answer in time"),
+    }
+}
+
+/// What the engine is asked for: the canonical path and the query as it came.
+fn target(path: &CanonicalPath<'_>, query: Option<&str>) -> Uri {
+    let text = match query {
+        Some(query) => format!("{}?{query}", path.as_str()),
+        None => path.as_str().to_owned(),
+    };
+    let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(text));
+    Uri::from(target.expect("a canonical path and a parsed query make a target"))
+}

@@ -1,0 +1,170 @@
+//! The proxy as a whole: binds its listeners, serves until it is told to stop, and cleans up.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, Limits, ListenerConfig};
+use crate::listener::Listener;
+use crate::listener::admission::{Admission, Ticket};
+use crate::listener::socket::Socket;
+use crate::listener::unix::BindError;
+use crate::proxy::connection::{self, Context};
+use crate::proxy::pool::Pool;
+use crate::proxy::replies::Reply;
+use crate::proxy::service::{Client, Service};
+use crate::proxy::upstream::Upstream;
+use crate::shutdown::{Finish, Shutdown, shutdown};
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If a listener cannot be bound; the sockets that were made by then are removed again.
+pub async fn run(config: Config) -> Result<(), BindError> {
+    announce(&config);
+    let listeners = bind_all(&config.listeners)?;
+    let upstream = Arc::new(Upstream::new(&config.upstream));
+    let (conductor, shutdown) = shutdown();
+    let mut doors = Vec::new();
+    for (listener, bound) in listeners.into_iter().zip(&config.listeners) {
+        tracing::info!("[docker-proxy-acl] Listening on {listener}");
+        let service = Arc::new(Service::new(Arc::clone(&bound.acl), Arc::clone(&upstream)));
+        doors.push(tokio::spawn(keep_door(listener, service, config.limits, shutdown.clone())));
+    }
+    tokio::spawn(tidy(Arc::clone(&upstream)));
+    warn_without_engine(&upstream).await;
+    drop(shutdown);
+
+    told_to_stop().await;
+    tracing::debug!("stopping");
+    if conductor.finish(config.shutdown_timeout).await == Finish::Forced {
+        tracing::warn!(after = ?config.shutdown_timeout, "stopping with answers unfinished");
+    }
+    for door in doors {
+        // A door that has not closed by now has lost its listener with its task.
+        let _ = door.await;
+    }
+    Ok(())
+}
+
+fn announce(config: &Config) {
+    for name in config.listeners.iter().flat_map(|listener| listener.acl.names()).collect::<Vec<_>>().iter() {
+        tracing::info!("Registering {name} handlers");
+    }
+    for endpoint in config.listeners.iter().flat_map(|listener| listener.acl.endpoints()) {
+        if endpoint.hands_out_files {
+            tracing::warn!(
+                name = endpoint.name,
+                reveals = endpoint.reveals,
+                "this name hands out file contents"
+            );
+        }
+    }
+}
+
+fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, BindError> {
+    let mut listeners = Vec::new();
+    for config in configs {
+        match Listener::bind(&config.bind) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => {
+                listeners.into_iter().for_each(Listener::close);
+                return Err(error);
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+async fn warn_without_engine(upstream: &Upstream) {
+    if let Err(error) = upstream.probe().await {
+        let way_out = upstream.way_out(&error);
+        tracing::warn!(upstream = %upstream.address(), way_out, "{error}; answering 502 until it is there");
+    }
+}
+
+/// Accepts clients until the program ends.
+async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mut shutdown: Shutdown) {
+    let name: Arc<str> = listener.to_string().into();
+    let admission = Admission::new(limits.caps);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shutdown.begun() => break,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                let client = Client { peer: Arc::new(peer), listener: Arc::clone(&name) };
+                let watch = socket.watch();
+                let context = Context {
+                    service: Arc::clone(&service),
+                    client,
+                    limits,
+                    shutdown: shutdown.clone(),
+                    watch,
+                };
+                welcome(socket, context, &admission);
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+    listener.close();
+}
+
+fn welcome(socket: Socket, context: Context, admission: &Arc<Admission>) {
+    match admission.admit(&context.client.peer) {
+        Ok(ticket) => {
+            tokio::spawn(serve(socket, context, ticket));
+        }
+        Err(full) => {
+            let Client { peer, listener } = &context.client;
+            tracing::warn!(status = 503, client = %peer, listener = %listener, "refused: {full}");
+            turn_away(&socket, Reply::no_place(full));
+        }
+    }
+}
+
+async fn serve(socket: Socket, context: Context, ticket: Ticket) {
+    connection::serve(socket, context).await;
+    drop(ticket);
+}
+
+/// One write that does not wait: whoever is over the caps is not worth more.
+fn turn_away(socket: &Socket, reply: Reply) {
+    socket.try_write(&reply.into_last_words());
+}
+
+/// Running out of descriptors or memory passes when connections end; until then trying again at once
+/// would only burn time. What concerns just the one connection does not wait.
+async fn pause_after(error: &io::Error) {
+    const PAUSE: Duration = Duration::from_millis(100);
+    match error.kind() {
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => {}
+        _ => {
+            tracing::error!("cannot accept connections for now: {error}");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn tidy(upstream: Arc<Upstream>) {
+    let mut ticks = tokio::time::interval(Pool::LONGEST / 2);
+    loop {
+        ticks.tick().await;
+        upstream.tidy();
+    }
+}
+
+async fn told_to_stop() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
