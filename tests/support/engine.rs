@@ -1,0 +1,142 @@
+//! A real Docker engine: the one that `tests/run` started and filled, or a private one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use super::{eventually, until};
+
+/// A real engine that logs each call it dispatches.
+pub struct Engine {
+    socket: PathBuf,
+    log: PathBuf,
+    own: Option<Own>,
+}
+
+struct Own {
+    daemon: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Engine {
+    /// The engine of `tests/run`, with its containers, images, networks, volumes and swarm.
+    pub fn shared() -> Self {
+        let get = |name: &str| {
+            PathBuf::from(std::env::var_os(name).expect("run tests/run, which starts an engine"))
+        };
+        Self { socket: get("TEST_ENGINE_SOCKET"), log: get("TEST_ENGINE_LOG"), own: None }
+    }
+
+    /// An empty engine for a test that does to it what others must not feel.
+    pub fn own() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let daemon = start_daemon(directory.path());
+        let engine = Self {
+            socket: directory.path().join("docker.sock"),
+            log: directory.path().join("log"),
+            own: Some(Own { daemon, directory }),
+        };
+        engine.until_up();
+        engine
+    }
+
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    pub fn docker(&self, args: &[&str]) -> Output {
+        docker(&self.socket, args)
+    }
+
+    /// The calls that it dispatched so far, such as `GET /v1.41/info`.
+    pub fn calls(&self) -> Vec<String> {
+        let log = std::fs::read_to_string(&self.log).unwrap();
+        let calling = log.lines().filter_map(|line| line.split_once("msg=\"Calling "));
+        calling.map(|(_, rest)| rest.trim_end_matches('"').to_owned()).collect()
+    }
+
+    /// Ends a private engine at once, as a crash would.
+    pub fn kill(&mut self) {
+        let own = self.own.as_mut().expect("only a private engine is killed");
+        own.daemon.kill().unwrap();
+        own.daemon.wait().unwrap();
+    }
+
+    /// Stops a private engine in order.
+    pub fn stop(&mut self) {
+        let own = self.own.as_mut().expect("only a private engine is stopped");
+        super::proxy::signal(own.daemon.id(), "TERM");
+        let daemon = &mut own.daemon;
+        eventually("the engine has stopped", || daemon.try_wait().unwrap());
+    }
+
+    /// Starts a private engine again, with what it had.
+    pub fn start_again(&mut self) {
+        let own = self.own.as_mut().expect("only a private engine is started");
+        let _ = std::fs::remove_file(own.directory.path().join("pid"));
+        own.daemon = start_daemon(own.directory.path());
+        self.until_up();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.own.as_ref().expect("only a private engine's process is known").daemon.id()
+    }
+
+    fn until_up(&self) {
+        let ping = || std::os::unix::net::UnixStream::connect(&self.socket).is_ok();
+        until(&format!("the engine listens; {}", self.log.display()), ping);
+        until("the engine answers", || super::http::get(&self.socket, "/_ping").status() == 200);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(own) = &mut self.own {
+            // In order, so that it unmounts what it mounted in the directory.
+            let _ = Command::new("kill").args(["-TERM", &own.daemon.id().to_string()]).status();
+            let _ = own.daemon.wait();
+        }
+    }
+}
+
+/// Debian's client, with a configuration of its own.
+pub fn docker_command(host: &Path) -> Command {
+    let debian = Path::new("/usr/bin/docker");
+    let mut command = Command::new(if debian.exists() { debian } else { Path::new("docker") });
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
+        command.env_remove(name);
+    }
+    command.env("DOCKER_CONFIG", "/nonexistent").arg("-H").arg(format!("unix://{}", host.display()));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs Debian's client against a socket.
+pub fn docker(host: &Path, args: &[&str]) -> Output {
+    docker_command(host).args(args).output().unwrap()
+}
+
+/// What a command printed, if it went well.
+pub fn stdout(output: Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn start_daemon(directory: &Path) -> Child {
+    let log = std::fs::File::options().append(true).create(true).open(directory.join("log")).unwrap();
+    let at = |name: &str| directory.join(name).into_os_string();
+    Command::new("dockerd")
+        .arg("--data-root")
+        .arg(at("data"))
+        .arg("--exec-root")
+        .arg(at("exec"))
+        .arg("-p")
+        .arg(at("pid"))
+        .arg("-H")
+        .arg(format!("unix://{}", directory.join("docker.sock").display()))
+        .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "-D"])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("dockerd starts; tests/run installs it")
+}

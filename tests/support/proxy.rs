@@ -1,0 +1,173 @@
+//! The program under test, started in a directory of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use super::http::{self, Answer};
+use super::{eventually, until};
+
+/// A running proxy; ended when dropped.
+pub struct Proxy {
+    child: Child,
+    socket: PathBuf,
+    log: Arc<Mutex<Vec<String>>>,
+    _directory: tempfile::TempDir,
+}
+
+/// A proxy about to be started.
+pub struct Builder {
+    command: Command,
+    directory: tempfile::TempDir,
+    socket: PathBuf,
+}
+
+/// The program, with an environment that no flag leaks in from.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_docker-proxy-acl"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+impl Proxy {
+    /// A proxy that listens in a directory of its own, in front of `upstream`, and logs all that it does.
+    pub fn before(upstream: &Path) -> Builder {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("acl/docker.sock");
+        let mut command = program();
+        command.arg("--listen").arg(&socket).arg("--upstream").arg(upstream).args(["--log-level", "trace"]);
+        Builder { command, directory, socket }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// For `DOCKER_HOST`.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn get(&self, target: &str) -> Answer {
+        http::get(&self.socket, target)
+    }
+
+    pub fn ask(&self, method: &str, target: &str) -> Answer {
+        http::ask(&self.socket, method, target)
+    }
+
+    /// Sends bytes and reads until the proxy closes.
+    pub fn raw(&self, bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        http::raw(&self.socket, bytes.as_ref())
+    }
+
+    /// What it logged so far, standard output and error together.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that holds all of these.
+    pub fn logged(&self, parts: &[&str]) -> String {
+        eventually(&format!("the log has a line with {parts:?}; it has {:#?}", self.log()), || {
+            self.log().into_iter().find(|line| parts.iter().all(|part| line.contains(part)))
+        })
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits until it has ended.
+    pub fn ended(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        eventually("the proxy has ended", || child.try_wait().unwrap())
+    }
+
+    /// Ends it as an operator would and waits for that.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+}
+
+impl Builder {
+    /// Allows these names.
+    pub fn allow(mut self, names: &str) -> Self {
+        self.command.args(["-a", names]);
+        self
+    }
+
+    pub fn args<S: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Where it will listen.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Starts it and waits until it listens.
+    pub fn start(self) -> Proxy {
+        let mut proxy = self.spawn();
+        let (child, log) = (&mut proxy.child, &proxy.log);
+        eventually("the proxy listens", || {
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!("the proxy ended with {status}: {:#?}", log.lock().unwrap());
+            }
+            log.lock().unwrap().iter().any(|line| line.contains("Listening on")).then_some(())
+        });
+        proxy
+    }
+
+    /// Starts it without waiting.
+    pub fn spawn(mut self) -> Proxy {
+        let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        collect(child.stdout.take().unwrap(), &log);
+        collect(child.stderr.take().unwrap(), &log);
+        Proxy { child, socket: self.socket, log, _directory: self.directory }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process that the test started.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
+    assert!(sent.success(), "kill -{name} {pid}");
+}
+
+fn collect(output: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
+    let log = Arc::clone(log);
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            log.lock().unwrap().push(line);
+        }
+    });
+}
+
+/// Waits until nothing listens at a socket, or nothing is there.
+pub fn until_gone(socket: &Path) {
+    until("the socket is gone", || !socket.exists());
+}
