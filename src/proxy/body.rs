@@ -21,7 +21,13 @@ pub struct ReplyBody {
 
 enum Content {
     Made(Full<Bytes>),
-    Relayed { answer: Box<AnswerBody>, account: Option<Account> },
+    Relayed {
+        answer: Box<AnswerBody>,
+        account: Option<Account>,
+    },
+    /// The engine broke off. hyper drops what it has not yet sent when a body fails, so the failure is
+    /// told one turn later than it came.
+    Broken(Option<hyper::Error>),
 }
 
 /// What the log says of a relayed answer once it is over.
@@ -58,15 +64,24 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        match &mut self.content {
-            Content::Made(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        let frame = match &mut self.content {
+            Content::Made(body) => return Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Content::Broken(error) => return Poll::Ready(error.take().map(Err)),
             Content::Relayed { answer, account } => {
                 let frame = ready!(Pin::new(answer.as_mut()).poll_frame(cx));
                 if let (Some(account), Some(Ok(frame))) = (account, &frame) {
                     account.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
-                Poll::Ready(frame)
+                frame
             }
+        };
+        match frame {
+            Some(Err(error)) => {
+                self.content = Content::Broken(Some(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => Poll::Ready(frame),
         }
     }
 
@@ -74,6 +89,7 @@ impl Body for ReplyBody {
         match &self.content {
             Content::Made(body) => body.is_end_stream(),
             Content::Relayed { answer, .. } => answer.is_end_stream(),
+            Content::Broken(error) => error.is_none(),
         }
     }
 
@@ -81,6 +97,7 @@ impl Body for ReplyBody {
         match &self.content {
             Content::Made(body) => body.size_hint(),
             Content::Relayed { answer, .. } => answer.size_hint(),
+            Content::Broken(_) => SizeHint::default(),
         }
     }
 }

@@ -83,12 +83,13 @@ impl Upstream {
         Ok(response)
     }
 
-    /// Whether the engine can be connected to.
+    /// Whether the engine can be connected to; the connection is kept for the first request.
     ///
     /// # Errors
-    /// [`UpstreamError::Unreachable`] if not.
+    /// [`UpstreamError`] if not.
     pub async fn probe(&self) -> Result<(), UpstreamError> {
-        self.connect().await.map(drop).map_err(UpstreamError::Unreachable)
+        self.pool.put(self.fresh().await?);
+        Ok(())
     }
 
     /// Where the engine is.
@@ -132,9 +133,12 @@ impl Upstream {
                 return Ok(response);
             }
         }
+        self.fresh().await?.exchange(request(), &self.pool).await.map_err(UpstreamError::Broken)
+    }
+
+    async fn fresh(&self) -> Result<Connection, UpstreamError> {
         let stream = self.connect().await.map_err(UpstreamError::Unreachable)?;
-        let fresh = Connection::over(stream).await.map_err(UpstreamError::Broken)?;
-        fresh.exchange(request(), &self.pool).await.map_err(UpstreamError::Broken)
+        Connection::over(stream).await.map_err(UpstreamError::Broken)
     }
 
     async fn connect(&self) -> io::Result<Box<dyn Stream>> {

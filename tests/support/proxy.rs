@@ -39,7 +39,12 @@ impl Proxy {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("acl/docker.sock");
         let mut command = program();
-        command.arg("--listen").arg(&socket).arg("--upstream").arg(upstream).args(["--log-level", "trace"]);
+        command
+            .arg("--listen")
+            .arg(&socket)
+            .arg("--upstream")
+            .arg(upstream)
+            .env("DOCKER_PROXY_ACL_LOG_LEVEL", "trace");
         Builder { command, directory, socket }
     }
 
