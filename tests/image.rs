@@ -1,0 +1,176 @@
+//! The image is built by `./run` where only Docker is, and works as a sidecar.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use support::engine::{Engine, docker_command, stdout};
+use support::http;
+use support::until;
+
+const IMAGE: &str = "docker-proxy-acl";
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Loads a stand-in for the image that the Dockerfile builds with, made of this machine's own parts.
+fn load_builder(engine: &Engine) {
+    let mut parts =
+        Command::new(project().join("tests/support/builder-image")).stdout(Stdio::piped()).spawn().unwrap();
+    let loaded = docker_command(engine.socket())
+        .args([
+            "import",
+            "-c",
+            "ENV PATH=/rust/bin:/usr/bin CARGO_HOME=/cargo CARGO_NET_OFFLINE=true",
+            "-",
+            "builder",
+        ])
+        .stdin(parts.stdout.take().unwrap())
+        .output()
+        .unwrap();
+    stdout(loaded);
+    assert!(parts.wait().unwrap().success());
+}
+
+/// What a machine that has only Docker has on its path: Debian's commands, and no cargo.
+fn path_without_cargo(directory: &Path) -> PathBuf {
+    let bin = directory.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for command in ["sh", "sed", "dirname"] {
+        std::os::unix::fs::symlink(Path::new("/usr/bin").join(command), bin.join(command)).unwrap();
+    }
+    std::os::unix::fs::symlink("/usr/bin/docker", bin.join("docker")).unwrap();
+    bin
+}
+
+/// Runs `./run` with only Docker at hand until it listens; the image is there afterwards.
+fn run_with_only_docker(engine: &Engine) {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("docker.sock");
+    let mut run = Command::new(project().join("run"))
+        .args(["-a", "version"])
+        .env("PATH", path_without_cargo(directory.path()))
+        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
+        .env("DOCKER_CONFIG", directory.path())
+        .env("SOCKET_DIR", directory.path())
+        .env("BUILDER", "builder")
+        .env("BUILD_NETWORK", "none")
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = std::time::Instant::now();
+    while !socket.exists() {
+        assert!(run.try_wait().unwrap().is_none(), "./run ended");
+        assert!(start.elapsed().as_secs() < 1800, "./run takes too long");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    until("it answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    assert_eq!(http::get(&socket, "/version").status(), 200);
+    assert_eq!(http::get(&socket, "/info").status(), 404);
+    support::proxy::signal(run.id(), "TERM");
+    assert!(run.wait().unwrap().success());
+    assert!(!socket.exists(), "the container removes its socket");
+}
+
+/// The engine with the image, built once.
+fn engine_with_image() -> Engine {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    let engine = Engine::shared();
+    BUILT.get_or_init(|| {
+        load_builder(&engine);
+        run_with_only_docker(&engine);
+    });
+    engine
+}
+
+/// A container that is removed when dropped.
+struct Container<'a>(&'a Engine, String);
+
+impl<'a> Container<'a> {
+    fn run(engine: &'a Engine, args: &[&str]) -> Self {
+        let id = stdout(engine.docker(&[&["run", "-d", "--network", "none"], args].concat()));
+        Self(engine, id.trim().to_owned())
+    }
+
+    fn inspect(&self, format: &str) -> String {
+        stdout(self.0.docker(&["inspect", "-f", format, &self.1])).trim().to_owned()
+    }
+
+    fn logs(&self) -> String {
+        stdout(self.0.docker(&["logs", &self.1]))
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        self.0.docker(&["rm", "-f", &self.1]);
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn run_builds_and_runs_the_image_where_only_docker_is() {
+    let engine = engine_with_image();
+    let files = stdout(engine.docker(&[
+        "image",
+        "inspect",
+        "-f",
+        "{{len .RootFS.Layers}} {{.Config.Entrypoint}}",
+        IMAGE,
+    ]));
+    assert_eq!(files.trim(), "1 [/docker-proxy-acl]", "one file from scratch");
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn a_container_beside_it_reads_and_only_reads() {
+    let engine = engine_with_image();
+    let mount = format!("{}:/var/run/docker.sock", engine.socket().display());
+    let sidecar = Container::run(
+        &engine,
+        &[
+            "-v",
+            &mount,
+            "-v",
+            "acl:/acl",
+            "--health-interval",
+            "1s",
+            IMAGE,
+            "-a",
+            "containers",
+            "--listen",
+            "/acl/docker.sock",
+        ],
+    );
+    until("the sidecar listens", || sidecar.logs().contains("Listening on /acl/docker.sock"));
+    let ask = |request: &str| {
+        let script = format!("printf '{request} HTTP/1.0\\r\\n\\r\\n' | /bin/nc -N -U /acl/docker.sock");
+        stdout(engine.docker(&[
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-v",
+            "acl:/acl",
+            "busybox",
+            "/bin/sh",
+            "-c",
+            &script,
+        ]))
+    };
+    let listed = ask("GET /containers/json");
+    assert!(listed.starts_with("HTTP/1.0 200 OK") && listed.contains("\"/web\""), "{listed}");
+    assert!(ask("GET /version").starts_with("HTTP/1.0 404 "));
+    assert!(ask("POST /containers/json").starts_with("HTTP/1.0 400 "));
+    assert!(ask("POST /containers/web/stop").starts_with("HTTP/1.0 404 "));
+    // The client is in a PID namespace of its own, so its process has no number here.
+    assert!(sidecar.logs().contains("client=uid=0,pid=0"), "{}", sidecar.logs());
+    until("the healthcheck finds it healthy", || sidecar.inspect("{{.State.Health.Status}}") == "healthy");
+    stdout(engine.docker(&["stop", &sidecar.1]));
+    assert_eq!(sidecar.inspect("{{.State.ExitCode}}"), "0");
+    drop(sidecar);
+    stdout(engine.docker(&["volume", "rm", "acl"]));
+}
