@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, Limits, ListenerConfig};
 use crate::listener::Listener;
@@ -23,6 +23,7 @@ use crate::shutdown::{Finish, Shutdown, shutdown};
 /// # Errors
 /// If a listener cannot be bound; the sockets that were made by then are removed again.
 pub async fn run(config: Config) -> Result<(), BindError> {
+    let mut stop = Stop::listen();
     announce(&config);
     let listeners = bind_all(&config.listeners)?;
     let upstream = Arc::new(Upstream::new(&config.upstream));
@@ -37,7 +38,7 @@ pub async fn run(config: Config) -> Result<(), BindError> {
     warn_without_engine(&upstream).await;
     drop(shutdown);
 
-    told_to_stop().await;
+    stop.told().await;
     tracing::debug!("stopping");
     if conductor.finish(config.shutdown_timeout).await == Finish::Forced {
         tracing::warn!(after = ?config.shutdown_timeout, "stopping with answers unfinished");
@@ -157,14 +158,22 @@ async fn tidy(upstream: Arc<Upstream>) {
     }
 }
 
-async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals that end the program: caught from before anyone is told that it listens.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Self {
+        let catch = |kind| signal(kind).expect("the kernel lets SIGTERM and SIGINT be caught");
+        Self { terminate: catch(SignalKind::terminate()), interrupt: catch(SignalKind::interrupt()) }
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

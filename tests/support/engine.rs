@@ -1,5 +1,6 @@
 //! A real Docker engine: the one that `tests/run` started and filled, or a private one.
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -47,9 +48,14 @@ impl Engine {
         docker(&self.socket, args)
     }
 
+    /// Everything that it logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
     /// The calls that it dispatched so far, such as `GET /v1.41/info`.
     pub fn calls(&self) -> Vec<String> {
-        let log = std::fs::read_to_string(&self.log).unwrap();
+        let log = self.log();
         let calling = log.lines().filter_map(|line| line.split_once("msg=\"Calling "));
         calling.map(|(_, rest)| rest.trim_end_matches('"').to_owned()).collect()
     }
@@ -72,7 +78,10 @@ impl Engine {
     /// Starts a private engine again, with what it had.
     pub fn start_again(&mut self) {
         let own = self.own.as_mut().expect("only a private engine is started");
-        let _ = std::fs::remove_file(own.directory.path().join("pid"));
+        // A killed daemon leaves these, and where nobody reaps orphans their processes seem to live.
+        for left in ["pid", "exec/containerd/containerd.pid"] {
+            let _ = std::fs::remove_file(own.directory.path().join(left));
+        }
         own.daemon = start_daemon(own.directory.path());
         self.until_up();
     }
@@ -82,10 +91,20 @@ impl Engine {
     }
 
     fn until_up(&self) {
-        let ping = || std::os::unix::net::UnixStream::connect(&self.socket).is_ok();
-        until(&format!("the engine listens; {}", self.log.display()), ping);
-        until("the engine answers", || super::http::get(&self.socket, "/_ping").status() == 200);
+        // While it starts it may refuse, or accept a connection and close it again.
+        until(&format!("the engine answers; {}", self.log.display()), || {
+            pings(&self.socket).unwrap_or(false)
+        });
     }
+}
+
+fn pings(socket: &Path) -> std::io::Result<bool> {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(super::PATIENCE))?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer.starts_with("HTTP/1.0 200 "))
 }
 
 impl Drop for Engine {
