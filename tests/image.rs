@@ -174,3 +174,88 @@ fn a_container_beside_it_reads_and_only_reads() {
     drop(sidecar);
     stdout(engine.docker(&["volume", "rm", "acl"]));
 }
+
+/// A stand-in for the image `docker:cli`, made of Debian's client.
+fn load_cli(engine: &Engine) {
+    let directory = tempfile::tempdir().unwrap();
+    let script = r#"
+        set -e
+        mkdir -p usr/bin
+        cp /usr/bin/docker usr/bin/
+        ldd /usr/bin/docker | grep -o '/lib[^ ]*' | while read -r library; do
+            mkdir -p ".$(dirname "$library")"
+            cp -L "$library" ".$library"
+        done
+        tar -c . | docker import -c 'ENV PATH=/usr/bin' - docker:cli
+    "#;
+    sh(engine, directory.path(), script);
+}
+
+/// Runs a shell script with the engine as `DOCKER_HOST`; what it printed.
+fn sh(engine: &Engine, directory: &Path, script: &str) -> String {
+    let output = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(directory)
+        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
+        .env("DOCKER_CONFIG", "/nonexistent")
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    stdout(output)
+}
+
+/// A recipe with the engine of the test for the one that it speaks of.
+fn before(engine: &Engine, recipe: &str) -> String {
+    let (theirs, ours) = ("/var/run/docker.sock:", format!("{}:", engine.socket().display()));
+    assert!(recipe.contains(theirs), "{recipe}");
+    recipe.replacen(theirs, &ours, 1)
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn the_recipe_with_docker_run_goes_as_written() {
+    let engine = engine_with_image();
+    load_cli(&engine);
+    let readme = include_str!("../README.md").split("### With `docker run`").nth(1).unwrap();
+    let (start, client) = readme.split("```").nth(1).unwrap().trim().split_once("\n\n").unwrap();
+    sh(&engine, project(), &before(&engine, start));
+    let acl = Container(&engine, "acl".to_owned());
+    until("it listens", || acl.logs().contains("Listening on /acl/docker.sock"));
+    let listed = sh(&engine, project(), client);
+    assert!(listed.contains("web") && listed.contains("busybox"), "{listed}");
+    drop(acl);
+    stdout(engine.docker(&["volume", "rm", "acl"]));
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn the_recipe_with_compose_goes_as_written() {
+    let engine = engine_with_image();
+    load_cli(&engine);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("compose.yaml");
+    std::fs::write(&file, before(&engine, include_str!("../examples/compose.yaml"))).unwrap();
+    let compose = |what: &str| {
+        sh(&engine, directory.path(), &format!("docker-compose -p recipe -f compose.yaml {what} 2>&1"))
+    };
+    compose("up -d --no-build");
+    until("the consumer watches", || engine.calls().iter().any(|call| call.ends_with("/events")));
+    stdout(engine.docker(&["volume", "create", "seen-by-consumer"]));
+    until("the consumer has seen it", || compose("logs consumer").contains("seen-by-consumer"));
+    compose("down -v");
+    stdout(engine.docker(&["volume", "rm", "seen-by-consumer"]));
+}
+
+#[test]
+#[ignore = "needs systemd-analyze: tests/run"]
+fn the_recipe_with_systemd_is_a_valid_unit() {
+    let directory = tempfile::tempdir().unwrap();
+    let unit = directory.path().join("docker-proxy-acl.service");
+    let text = include_str!("../examples/docker-proxy-acl.service");
+    let (theirs, ours) = ("/usr/local/bin/docker-proxy-acl", env!("CARGO_BIN_EXE_docker-proxy-acl"));
+    std::fs::write(&unit, text.replace(&format!("ExecStart={theirs}"), &format!("ExecStart={ours}")))
+        .unwrap();
+    let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
