@@ -43,6 +43,11 @@ impl Reply {
         Self::text(StatusCode::BAD_REQUEST, format!("400 Bad request ; {problem}.\n"))
     }
 
+    /// For a path and a query that are too long for a request once the path is canonical.
+    pub fn target_too_long() -> Self {
+        Self::refusal(StatusCode::URI_TOO_LONG, "the path in its canonical form and the query are too long")
+    }
+
     /// For a head that is no request.
     pub fn malformed_head(problem: Malformed) -> Self {
         Self::refusal(problem.status(), problem)

@@ -60,7 +60,9 @@ impl Service {
     ) -> Response<ReplyBody> {
         let began = Instant::now();
         busy.expect(endpoint.answer);
-        let target = target(path, request.uri().query());
+        let Some(target) = target(path, request.uri().query()) else {
+            return turn_down(Reply::target_too_long(), "no -a allows it", request, client, busy);
+        };
         match self.upstream.get(target, request.headers(), endpoint.answer).await {
             Ok(answer) => {
                 let account = tracing::enabled!(tracing::Level::DEBUG).then(|| Account {
@@ -104,16 +106,26 @@ fn refuse(
         Decision::Malformed(problem) => Reply::malformed_path(*problem),
         _ => Reply::not_found(),
     };
-    let method = request.method();
-    let way_out = if method == Method::GET {
+    let way_out = if request.method() == Method::GET {
         refusal.way_out()
     } else {
         "no -a allows another method than GET".to_owned()
     };
+    turn_down(reply, &way_out, request, client, busy)
+}
+
+/// Gives an answer other than the engine's and tells the log.
+fn turn_down(
+    reply: Reply,
+    way_out: &str,
+    request: &Request<Incoming>,
+    client: &Client,
+    busy: Busy,
+) -> Response<ReplyBody> {
     tracing::warn!(
         status = reply.status().as_u16(),
-        method = %method,
-        path = request.uri().path().escape_debug().to_string(),
+        method = %request.method(),
+        path = for_log(request.uri().path()),
         client = %client.peer,
         listener = %client.listener,
         way_out,
@@ -136,12 +148,21 @@ fn reply_to(error: &UpstreamError) -> Reply {
     }
 }
 
-/// What the engine is asked for: the canonical path and the query as it came.
-fn target(path: &CanonicalPath<'_>, query: Option<&str>) -> Uri {
+/// A path as a log line shows it: the beginning says enough, and a client must not fill disks with one
+/// request.
+fn for_log(path: &str) -> String {
+    const MOST: usize = 1024;
+    let shown: String = path.chars().take(MOST).collect();
+    let rest = if shown.len() < path.len() { "..." } else { "" };
+    format!("{}{rest}", shown.escape_debug())
+}
+
+/// What the engine is asked for: the canonical path and the query as it came. `None` if that is too
+/// long: a canonical path may be up to three times as long as the one that was received.
+fn target(path: &CanonicalPath<'_>, query: Option<&str>) -> Option<Uri> {
     let text = match query {
         Some(query) => format!("{}?{query}", path.as_str()),
         None => path.as_str().to_owned(),
     };
-    let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(text));
-    Uri::from(target.expect("a canonical path and a parsed query make a target"))
+    PathAndQuery::from_maybe_shared(bytes::Bytes::from(text)).ok().map(Uri::from)
 }
