@@ -13,7 +13,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::head::{Body, Examined, MAX_HEAD_LEN, Malformed, examine, may_be_whole, may_begin_with};
+use super::head::{Body, Examined, MAX_HEAD_LEN, Malformed, examine, may_be_a_beginning, may_be_whole};
 
 /// A client's connection, read head by head.
 #[derive(Debug)]
@@ -66,12 +66,15 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         }
     }
 
-    /// Waits for a whole head, for the first byte at most this long.
+    /// Waits for a whole head, for the first byte at most this long. A head that has begun to arrive
+    /// keeps the time that it has.
     ///
     /// # Errors
     /// The connection's [`Ending`] if there is no further head.
     pub async fn next_head(&mut self, patience: Duration) -> Result<(), Ending> {
-        self.deadline = Some(Box::pin(tokio::time::sleep(patience)));
+        if self.received.is_empty() {
+            self.deadline = Some(Box::pin(tokio::time::sleep(patience)));
+        }
         poll_fn(|cx| self.poll_head(cx)).await
     }
 
@@ -123,7 +126,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         if from == self.received.len() {
             return false;
         }
-        if !may_begin_with(self.received[0]) {
+        if !may_be_a_beginning(&self.received) {
             self.end(Ending::Malformed(Malformed::Syntax("a method")));
             return true;
         }

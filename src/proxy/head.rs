@@ -79,10 +79,15 @@ pub fn may_be_whole(received: &[u8], from: usize) -> bool {
     tail.windows(2).any(|pair| pair == b"\n\n") || tail.windows(3).any(|three| three == b"\n\r\n")
 }
 
-/// Whether a request can begin with this byte: a method's first letter, or the line ends that
-/// section 2.2 lets a server skip.
-pub fn may_begin_with(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'\r' || byte == b'\n'
+/// Whether a request can begin like this: with a method's first letter, perhaps after a line end or
+/// two, which section 2.2 lets a server skip. No more of them, or a client could have them looked at
+/// again with every further one.
+pub fn may_be_a_beginning(received: &[u8]) -> bool {
+    const MOST_LINE_ENDS: usize = 4;
+    match received.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) {
+        Some(skipped) => skipped <= MOST_LINE_ENDS && received[skipped].is_ascii_alphabetic(),
+        None => received.len() <= MOST_LINE_ENDS,
+    }
 }
 
 /// Judges what was received.
@@ -290,7 +295,17 @@ mod tests {
         assert_eq!(malformed("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Malformed::Http2);
         assert_eq!(malformed("GET / HTTP/2.0\r\n\r\n"), Malformed::Version);
         assert_eq!(malformed("GET / HTTP/1.2\r\n\r\n"), Malformed::Version);
-        assert!(!may_begin_with(0x16));
+        assert!(!may_be_a_beginning(b"\x16\x03\x01"));
+    }
+
+    #[test]
+    fn a_few_line_ends_may_come_before_a_request() {
+        for beginning in ["G", "\r", "\r\n", "\n\n", "\r\n\r\nGET"] {
+            assert!(may_be_a_beginning(beginning.as_bytes()), "{beginning:?}");
+        }
+        for beginning in ["\n\n\n\n\n", "\r\n\r\n\nGET", " GET", "\r\n\0", "-"] {
+            assert!(!may_be_a_beginning(beginning.as_bytes()), "{beginning:?}");
+        }
     }
 
     #[test]
