@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::activity::{Activity, Doing};
 use super::body::ReplyBody;
 use super::gate::{Ending, Gate};
+use super::head::MAX_HEAD_LEN;
 use super::replies::Reply;
 use super::service::{Client, Service};
 use crate::config::Limits;
@@ -80,6 +81,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(gate: Gate<S>, context: &mu
         .half_close(true)
         .header_read_timeout(None)
         .title_case_headers(true)
+        .max_buf_size(MAX_HEAD_LEN)
         .serve_connection(gate, service);
     let gone = context.watch.gone();
     tokio::pin!(gone);

@@ -26,6 +26,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// The engine never gets a body: there is no type here that could carry one.
 type NoBody = Empty<Bytes>;
 
+/// The longest head of an answer, and the most of its body that waits here for a client that reads
+/// slowly, in bytes.
+const MAX_BUFFERED: usize = 64 * 1024;
+
 /// An open connection to the engine.
 pub struct Connection {
     sender: SendRequest<NoBody>,
@@ -54,7 +58,8 @@ impl Connection {
     /// # Errors
     /// If hyper cannot.
     pub async fn over(stream: Box<dyn Stream>) -> hyper::Result<Self> {
-        let (sender, driver) = http1::Builder::new().handshake(TokioIo::new(stream)).await?;
+        let (sender, driver) =
+            http1::Builder::new().max_buf_size(MAX_BUFFERED).handshake(TokioIo::new(stream)).await?;
         Ok(Self { sender, driver })
     }
 
