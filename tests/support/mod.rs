@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its own part of this
 
 pub mod engine;
+pub mod hostile;
 pub mod http;
 pub mod mock;
 pub mod proxy;

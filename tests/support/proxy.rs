@@ -1,6 +1,7 @@
 //! The program under test, started in a directory of its own.
 
 use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -21,6 +22,7 @@ pub struct Builder {
     command: Command,
     directory: tempfile::TempDir,
     socket: PathBuf,
+    log_level: &'static str,
 }
 
 /// The program, with an environment that no flag leaks in from.
@@ -39,13 +41,8 @@ impl Proxy {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("acl/docker.sock");
         let mut command = program();
-        command
-            .arg("--listen")
-            .arg(&socket)
-            .arg("--upstream")
-            .arg(upstream)
-            .env("DOCKER_PROXY_ACL_LOG_LEVEL", "trace");
-        Builder { command, directory, socket }
+        command.arg("--listen").arg(&socket).arg("--upstream").arg(upstream);
+        Builder { command, directory, socket, log_level: "trace" }
     }
 
     /// Where it listens.
@@ -122,6 +119,12 @@ impl Builder {
         self
     }
 
+    /// Without a log, for tests that ask so much that it would be what they measure.
+    pub fn quiet(mut self) -> Self {
+        self.log_level = "error";
+        self
+    }
+
     /// Where it will listen.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -129,19 +132,24 @@ impl Builder {
 
     /// Starts it and waits until it listens.
     pub fn start(self) -> Proxy {
+        let tells = self.log_level != "error";
         let mut proxy = self.spawn();
-        let (child, log) = (&mut proxy.child, &proxy.log);
+        let (child, log, socket) = (&mut proxy.child, &proxy.log, &proxy.socket);
         eventually("the proxy listens", || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the proxy ended with {status}: {:#?}", log.lock().unwrap());
             }
-            log.lock().unwrap().iter().any(|line| line.contains("Listening on")).then_some(())
+            let said = || log.lock().unwrap().iter().any(|line| line.contains("Listening on"));
+            let listens = if tells { said() } else { UnixStream::connect(socket).is_ok() };
+            listens.then_some(())
         });
         proxy
     }
 
     /// Starts it without waiting.
     pub fn spawn(mut self) -> Proxy {
+        // By the environment, so that a test can still give the flag.
+        self.command.env("DOCKER_PROXY_ACL_LOG_LEVEL", self.log_level);
         let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &log);
