@@ -21,7 +21,8 @@ pub fn start(config: LogConfig) {
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
     };
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+    // Where the log cannot be written, standard error may be gone too, and complaining there would panic.
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
     match config.format {
         LogFormat::Text => lines.event_format(Words).init(),
         LogFormat::Json => lines.json().flatten_event(true).with_target(false).init(),
