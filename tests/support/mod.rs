@@ -6,6 +6,8 @@ pub mod hostile;
 pub mod http;
 pub mod mock;
 pub mod proxy;
+pub mod routes;
+pub mod seeded;
 
 use std::time::{Duration, Instant};
 
