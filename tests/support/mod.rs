@@ -1,6 +1,7 @@
 //! What the tests share: a proxy to start, an engine or a mock to put behind it, and a way to ask.
 #![allow(dead_code)] // each test file uses its own part of this
 
+pub mod attack;
 pub mod engine;
 pub mod hostile;
 pub mod http;
