@@ -247,7 +247,7 @@ fn a_gibibyte_for_a_client_that_reads_slowly_waits_at_the_engine() {
         let read = client.read(&mut chunk).unwrap();
         assert!(read > 0, "cut short after {came} bytes");
         came += read as u64;
-        if came % 64 == 0 {
+        if came.is_multiple_of(64) {
             most = most.max(memory(proxy.pid()));
         }
     }
