@@ -71,9 +71,9 @@ fn tcp(authority: &str) -> Result<Address, &'static str> {
         None => host,
     };
     if host.is_empty() {
-        return Err("the host is missing; 0.0.0.0 or [::] listens on every address");
+        return Err("the host is missing; 0.0.0.0 listens on every IPv4 address, [::] on every IPv6 one");
     }
-    if host.contains(['/', '@', '?', '#', ' ']) {
+    if host.contains(|c: char| !c.is_ascii_graphic() || "/@?#".contains(c)) {
         return Err("after tcp:// come just HOST:PORT");
     }
     Ok(Address::Tcp { host: host.to_owned(), port })
@@ -132,6 +132,7 @@ mod tests {
             ("tcp://::1:2375", "brackets"),
             ("tcp://h:99999", "65535"),
             ("tcp://h/x:1", "just"),
+            ("tcp://h\u{f6}st:1", "just"),
         ] {
             let error = parsed(text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");

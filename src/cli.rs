@@ -67,6 +67,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
     #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
     pub(crate) upstream: UpstreamArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
@@ -92,7 +94,7 @@ pub struct AllowArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArgs {
-    /// Listen here: unix:///path or /path; repeat it for more [default: unix:///tmp/docker-proxy-acl/docker.sock]
+    /// Listen here: unix:///path, /path or tcp://HOST:PORT; repeat it for more [default: unix:///tmp/docker-proxy-acl/docker.sock]
     #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_LISTEN")]
     pub listen: Vec<String>,
     /// Listen on this Unix socket; what --listen was called before
@@ -113,15 +115,54 @@ pub struct SocketArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS on tcp:// listeners")]
+pub struct TlsArgs {
+    /// Speak TLS; =false allows plain TCP beyond this machine
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = clap::builder::BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLS")]
+    pub tls: Option<bool>,
+    /// Speak TLS, and let in only clients with a certificate of --tlscacert
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = clap::builder::BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLSVERIFY")]
+    pub tlsverify: Option<bool>,
+    /// The CAs of the clients' certificates [default: ca.pem in $DOCKER_CERT_PATH, else ~/.docker]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSCACERT")]
+    pub tlscacert: Option<PathBuf>,
+    /// The listeners' certificate [default: cert.pem there]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSCERT")]
+    pub tlscert: Option<PathBuf>,
+    /// Its private key [default: key.pem there]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSKEY")]
+    pub tlskey: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Upstream")]
 pub struct UpstreamArgs {
-    /// Where the engine listens [default: $DOCKER_HOST, else unix:///var/run/docker.sock]
+    /// Where the engine listens: unix:///path, /path or tcp://HOST:PORT [default: $DOCKER_HOST, else
+    /// unix:///var/run/docker.sock]
     #[arg(long, value_name = "ADDR", env = "DOCKER_PROXY_ACL_UPSTREAM")]
     pub upstream: Option<String>,
     /// How long the engine may take until its answer begins, streams excepted; 0 is forever
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
     #[arg(env = "DOCKER_PROXY_ACL_UPSTREAM_TIMEOUT")]
     pub upstream_timeout: Duration,
+    #[command(flatten)]
+    pub tls: UpstreamTlsArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS to a tcp:// upstream, which these flags or $DOCKER_TLS_VERIFY ask for")]
+pub struct UpstreamTlsArgs {
+    /// The CAs of the engine's certificate [default: ca.pem in $DOCKER_CERT_PATH, else ~/.docker]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_UPSTREAM_TLSCACERT")]
+    pub upstream_tlscacert: Option<PathBuf>,
+    /// The proxy's own certificate, for the engine [default: cert.pem there, if it exists]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_UPSTREAM_TLSCERT")]
+    pub upstream_tlscert: Option<PathBuf>,
+    /// Its private key [default: key.pem there, if it exists]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_UPSTREAM_TLSKEY")]
+    pub upstream_tlskey: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

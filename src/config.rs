@@ -1,6 +1,9 @@
 //! The configuration: what the command line and the environment mean.
 
+mod security;
+
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +13,8 @@ use crate::address::{Address, AddressError};
 use crate::cli::{self, ListenArgs, LogFormat, LogLevel, ServeArgs, UpstreamArgs};
 use crate::listener::admission::Caps;
 use crate::listener::unix::{Group, SocketFile};
+use crate::tls::files::ClientFiles;
+pub use security::{Security, SecurityError};
 
 /// Everything that the proxy needs to know.
 #[derive(Debug, Clone)]
@@ -38,6 +43,15 @@ pub struct ListenerConfig {
 pub enum Bind {
     /// On a Unix socket.
     Unix(SocketFile),
+    /// On a TCP address.
+    Tcp {
+        /// A name or an IP address, IPv6 without its brackets.
+        host: String,
+        /// The port; 0 lets the kernel choose.
+        port: u16,
+        /// Whether TLS is spoken there, and to whom.
+        security: Security,
+    },
 }
 
 /// The engine's address and how long it is waited for.
@@ -47,6 +61,8 @@ pub struct UpstreamConfig {
     pub address: Address,
     /// How long it may take until the head of a finite answer is there; `None` is forever.
     pub head_timeout: Option<Duration>,
+    /// What TLS to it needs; `None` is none.
+    pub tls: Option<ClientFiles>,
 }
 
 /// What a client may take of time and room.
@@ -89,8 +105,8 @@ pub enum ConfigError {
     Twice(Address),
     /// A group that does not exist.
     Group(String),
-    /// An address of a kind that cannot be used there yet.
-    Unsupported(&'static str, Address),
+    /// TLS that does not fit together, or is missing.
+    Security(SecurityError),
 }
 
 impl Config {
@@ -102,16 +118,22 @@ impl Config {
         let acl = Arc::new(acl(&args.allow.allow)?);
         let upstream = upstream(&args.upstream, &env)?;
         let group = group(args.socket.socket_group.as_deref(), &upstream.address)?;
+        let wish = security::wish(&args.tls, &env).map_err(ConfigError::Security)?;
+        let addresses = listen_addresses(&args.listen)?;
+        wish.needs_tcp(&addresses).map_err(ConfigError::Security)?;
         let mut listeners = Vec::new();
-        for address in listen_addresses(&args.listen)? {
-            if same_place(&address, &upstream.address) {
+        for address in addresses {
+            if leads_to(&upstream.address, &address) {
                 return Err(ConfigError::Loop(address));
             }
             let bind = match address {
                 Address::Unix(path) => {
                     Bind::Unix(SocketFile { path, mode: args.socket.socket_mode, group: group.clone() })
                 }
-                tcp @ Address::Tcp { .. } => return Err(ConfigError::Unsupported("--listen", tcp)),
+                Address::Tcp { host, port } => {
+                    let security = wish.at(&host, port).map_err(ConfigError::Security)?;
+                    Bind::Tcp { host, port, security }
+                }
             };
             listeners.push(ListenerConfig { bind, acl: Arc::clone(&acl) });
         }
@@ -125,6 +147,39 @@ impl Config {
         };
         Ok(Self { listeners, upstream, limits, shutdown_timeout: args.limits.shutdown_timeout })
     }
+
+    /// Files and directories that are read after the start: those of certificates, which are taken up
+    /// when they change, and those that the names of hosts are looked up with.
+    pub fn files_read_later(&self) -> Vec<PathBuf> {
+        let mut certificates: Vec<&Path> = Vec::new();
+        for listener in &self.listeners {
+            if let Bind::Tcp { security: Security::Tls(files), .. } = &listener.bind {
+                certificates.extend(files.paths());
+            }
+        }
+        certificates.extend(self.upstream.tls.iter().flat_map(ClientFiles::paths));
+        let mut read: Vec<PathBuf> = certificates.into_iter().flat_map(directories).collect();
+        if let Address::Tcp { host, .. } = &self.upstream.address
+            && host.parse::<IpAddr>().is_err()
+        {
+            read.extend(NAME_RESOLUTION.iter().map(PathBuf::from));
+        }
+        read.sort();
+        read.dedup();
+        read
+    }
+}
+
+/// What getaddrinfo(3) reads: nsswitch.conf(5), hosts(5), host.conf(5), resolv.conf(5), gai.conf(5).
+const NAME_RESOLUTION: [&str; 5] =
+    ["/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/gai.conf"];
+
+/// Where a file stands, and where it really stands, if it is a symbolic link.
+fn directories(file: &Path) -> Vec<PathBuf> {
+    let named = std::path::absolute(file).ok();
+    let real = file.canonicalize().ok();
+    let parents = [named, real].into_iter().flatten();
+    parents.filter_map(|path| path.parent().map(Path::to_owned)).collect()
 }
 
 impl LogConfig {
@@ -171,7 +226,7 @@ pub fn listen_addresses(args: &ListenArgs) -> Result<Vec<Address>, ConfigError> 
 /// Where the engine is and how long it may take.
 ///
 /// # Errors
-/// If the address is none.
+/// If the address is none, or its TLS does not fit together.
 pub fn upstream(
     args: &UpstreamArgs,
     env: impl Fn(&str) -> Option<String>,
@@ -180,11 +235,9 @@ pub fn upstream(
     let given = args.upstream.clone().map(|upstream| (upstream, "--upstream")).or_else(from_env);
     let (text, source) = given.unwrap_or_else(|| (DEFAULT_UPSTREAM.to_owned(), "--upstream"));
     let address: Address = text.parse().map_err(|error| ConfigError::Address(source, error))?;
-    if let Address::Tcp { .. } = address {
-        return Err(ConfigError::Unsupported(source, address));
-    }
     let head_timeout = Some(args.upstream_timeout).filter(|time| !time.is_zero());
-    Ok(UpstreamConfig { address, head_timeout })
+    let tls = security::of_upstream(&args.tls, &address, env).map_err(ConfigError::Security)?;
+    Ok(UpstreamConfig { address, head_timeout, tls })
 }
 
 fn group(given: Option<&str>, upstream: &Address) -> Result<Group, ConfigError> {
@@ -212,6 +265,25 @@ fn same_place(one: &Address, other: &Address) -> bool {
         (Address::Unix(one), Address::Unix(other)) => resolved(one) == resolved(other),
         (one, other) => one == other,
     }
+}
+
+/// Whether whoever connects to `upstream` meets the listener.
+fn leads_to(upstream: &Address, listener: &Address) -> bool {
+    let (Address::Tcp { host: to, port: there }, Address::Tcp { host: at, port: here }) =
+        (upstream, listener)
+    else {
+        return same_place(upstream, listener);
+    };
+    let local = |host: &str| host.eq_ignore_ascii_case("localhost");
+    here == there
+        && match (to.parse::<IpAddr>(), at.parse::<IpAddr>()) {
+            (Ok(to), Ok(at)) => {
+                to == at || (at.is_unspecified() && to.is_loopback() && to.is_ipv4() == at.is_ipv4())
+            }
+            (Ok(to), Err(_)) => local(at) && to.is_loopback(),
+            (Err(_), Ok(at)) => local(to) && (at.is_loopback() || at.is_unspecified()),
+            (Err(_), Err(_)) => to.eq_ignore_ascii_case(at),
+        }
 }
 
 fn resolved(path: &Path) -> PathBuf {
@@ -242,9 +314,7 @@ impl fmt::Display for ConfigError {
                     "--socket-group: /etc/group has no group '{name}'; name one that it has, or give its number"
                 )
             }
-            Self::Unsupported(source, address) => {
-                write!(f, "{source}: {address} cannot be used there; give a Unix socket: unix:///path")
-            }
+            Self::Security(error) => error.fmt(f),
         }
     }
 }

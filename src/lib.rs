@@ -2,7 +2,8 @@
 //!
 //! A request flows one way through these rooms, and whoever reads them in this order has read the
 //! program: [`cli`] -> [`config`] -> [`listener`] -> [`acl`] -> [`proxy`], with [`server`] tying them
-//! together and [`command`] holding what the program does besides.
+//! together, [`tls`] around the connections of both sides, and [`command`] holding what the program does
+//! besides.
 
 pub mod acl;
 pub mod address;
@@ -14,3 +15,4 @@ pub mod log;
 pub mod proxy;
 pub mod server;
 pub mod shutdown;
+pub mod tls;

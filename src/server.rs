@@ -1,36 +1,51 @@
 //! The proxy as a whole: binds its listeners, serves until it is told to stop, and cleans up.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Config, Limits, ListenerConfig};
-use crate::listener::Listener;
+use crate::config::{Bind, Config, Limits, ListenerConfig, Security};
 use crate::listener::admission::{Admission, Ticket};
 use crate::listener::socket::Socket;
-use crate::listener::unix::BindError;
+use crate::listener::{Entrance, ListenError, Listener};
 use crate::proxy::connection::{self, Context};
 use crate::proxy::pool::Pool;
 use crate::proxy::replies::Reply;
+use crate::proxy::secured;
 use crate::proxy::service::{Client, Service};
 use crate::proxy::upstream::Upstream;
 use crate::shutdown::{Finish, Shutdown, shutdown};
+use crate::tls::files::Clients;
+use crate::tls::{self, MaterialError};
+
+/// Why the proxy cannot start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener cannot listen.
+    Listen(ListenError),
+    /// There is no TLS to the engine.
+    Upstream(MaterialError),
+}
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If a listener cannot be bound; the sockets that were made by then are removed again.
-pub async fn run(config: Config) -> Result<(), BindError> {
+/// If certificates cannot be used or a listener cannot be bound; the sockets that were made by then are
+/// removed again.
+pub async fn run(config: Config) -> Result<(), StartError> {
     let mut stop = Stop::listen();
     announce(&config);
-    let listeners = bind_all(&config.listeners)?;
-    let upstream = Arc::new(Upstream::new(&config.upstream));
+    let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::Upstream)?);
+    let listeners = bind_all(&config.listeners).map_err(StartError::Listen)?;
+    tokio::spawn(tls::keep_fresh(material(&listeners, &upstream)));
     let (conductor, shutdown) = shutdown();
     let mut doors = Vec::new();
     for (listener, bound) in listeners.into_iter().zip(&config.listeners) {
-        tracing::info!("[docker-proxy-acl] Listening on {listener}");
+        tracing::info!(tls = tls_at(&bound.bind), "[docker-proxy-acl] Listening on {listener}");
+        warn_of_open_door(&bound.bind, &listener);
         let service = Arc::new(Service::new(Arc::clone(&bound.acl), Arc::clone(&upstream)));
         doors.push(tokio::spawn(keep_door(listener, service, config.limits, shutdown.clone())));
     }
@@ -65,7 +80,7 @@ fn announce(config: &Config) {
     }
 }
 
-fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, BindError> {
+fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::new();
     for config in configs {
         match Listener::bind(&config.bind) {
@@ -79,6 +94,43 @@ fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, BindError> {
     Ok(listeners)
 }
 
+/// Who gets in over TLS, for the log.
+fn tls_at(bind: &Bind) -> Option<&'static str> {
+    let Bind::Tcp { security: Security::Tls(files), .. } = bind else { return None };
+    Some(match files.clients {
+        Clients::Anyone => "any client",
+        Clients::SignedBy(_) => "clients with a certificate",
+    })
+}
+
+/// Says who gets in without having proved anything.
+fn warn_of_open_door(bind: &Bind, listener: &Listener) {
+    match bind {
+        Bind::Tcp { security: Security::Plain, .. } => tracing::warn!(
+            %listener,
+            "plain TCP: whoever reaches this address can use it, and on loopback that is every process of \
+             this machine; --tlsverify lets in only whom you gave a certificate"
+        ),
+        Bind::Tcp { security: Security::Tls(files), .. } if files.clients == Clients::Anyone => {
+            tracing::warn!(
+                %listener,
+                "whoever reaches this address can use it; --tlsverify lets in only whom you gave a certificate"
+            );
+        }
+        Bind::Tcp { .. } | Bind::Unix(_) => {}
+    }
+}
+
+/// The certificates that are taken up again when their files change.
+fn material(listeners: &[Listener], upstream: &Upstream) -> Vec<Arc<dyn tls::Refresh>> {
+    let entrances = listeners.iter().map(Listener::entrance);
+    let ours = entrances.filter_map(|entrance| match entrance {
+        Entrance::Tls(acceptor) => Some(acceptor.material()),
+        Entrance::Plain => None,
+    });
+    ours.chain(upstream.material()).collect()
+}
+
 async fn warn_without_engine(upstream: &Upstream) {
     if let Err(error) = upstream.probe().await {
         let way_out = upstream.way_out(&error);
@@ -89,6 +141,7 @@ async fn warn_without_engine(upstream: &Upstream) {
 /// Accepts clients until the program ends.
 async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mut shutdown: Shutdown) {
     let name: Arc<str> = listener.to_string().into();
+    let entrance = listener.entrance();
     let admission = Admission::new(limits.caps);
     loop {
         let accepted = tokio::select! {
@@ -105,8 +158,9 @@ async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mu
                     limits,
                     shutdown: shutdown.clone(),
                     watch,
+                    came: Instant::now(),
                 };
-                welcome(socket, context, &admission);
+                welcome(socket, context, &entrance, &admission);
             }
             Err(error) => pause_after(&error).await,
         }
@@ -114,10 +168,10 @@ async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mu
     listener.close();
 }
 
-fn welcome(socket: Socket, context: Context, admission: &Arc<Admission>) {
+fn welcome(socket: Socket, context: Context, entrance: &Entrance, admission: &Arc<Admission>) {
     match admission.admit(&context.client.peer) {
         Ok(ticket) => {
-            tokio::spawn(serve(socket, context, ticket));
+            tokio::spawn(serve(socket, context, entrance.clone(), ticket));
         }
         Err(full) => {
             let Client { peer, listener } = &context.client;
@@ -127,8 +181,11 @@ fn welcome(socket: Socket, context: Context, admission: &Arc<Admission>) {
     }
 }
 
-async fn serve(socket: Socket, context: Context, ticket: Ticket) {
-    connection::serve(socket, context).await;
+async fn serve(socket: Socket, context: Context, entrance: Entrance, ticket: Ticket) {
+    match entrance {
+        Entrance::Plain => connection::serve(socket, context).await,
+        Entrance::Tls(acceptor) => secured::serve(socket, &acceptor, context).await,
+    }
     drop(ticket);
 }
 
@@ -177,3 +234,14 @@ impl Stop {
         }
     }
 }
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => error.fmt(f),
+            Self::Upstream(error) => write!(f, "TLS to the engine: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,6 +1,7 @@
 //! `healthcheck`: asks the running listeners and the engine behind them.
 //!
-//! A listener is alive when it answers HTTP at all, whatever names are enabled; the engine is asked
+//! A listener is alive when it answers HTTP at all, whatever names are enabled, and be it to say that TLS
+//! is spoken there; the engine is asked
 //! for `/_ping` directly, which needs no name.
 
 use std::ffi::OsString;
@@ -13,11 +14,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
+use http::{HeaderMap, StatusCode, Uri};
+
 use super::Outcome;
+use crate::acl::Answer;
 use crate::address::Address;
 use crate::cli::{Cli, ListenArgs, UpstreamArgs};
-use crate::config::{self, ConfigError};
+use crate::config::{self, ConfigError, UpstreamConfig};
 use crate::proxy::exchange::Stream;
+use crate::proxy::upstream::Upstream;
 
 /// How long each of them may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,14 +31,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Subject {
     listeners: Vec<Address>,
-    upstream: Address,
+    upstream: UpstreamConfig,
 }
 
 /// Why something is not healthy.
 #[derive(Debug)]
 enum Ill {
     Listener(Address, io::Error),
-    Engine(Address, io::Error),
+    Engine(Address, String),
 }
 
 impl Subject {
@@ -54,10 +59,7 @@ impl Subject {
             .as_ref()
             .filter(|_| upstream.upstream.is_none())
             .map_or(upstream, |cli| &cli.serve.upstream);
-        Ok(Self {
-            listeners: config::listen_addresses(listen)?,
-            upstream: config::upstream(upstream, env)?.address,
-        })
+        Ok(Self { listeners: config::listen_addresses(listen)?, upstream: config::upstream(upstream, env)? })
     }
 
     /// Asks all of them; the line says what is wrong, or that nothing is.
@@ -78,15 +80,22 @@ impl Subject {
                 return Err(Ill::Listener(listener.clone(), error));
             }
         }
-        let answer = ask(&self.upstream).await.map_err(|error| Ill::Engine(self.upstream.clone(), error))?;
-        match answer.split(' ').nth(1) {
-            Some("200") => Ok(()),
-            _ => {
-                let first = answer.lines().next().unwrap_or_default();
-                let error = io::Error::other(format!("it answered '{}' to /_ping", first.escape_debug()));
-                Err(Ill::Engine(self.upstream.clone(), error))
-            }
-        }
+        ask_engine(&self.upstream)
+            .await
+            .map_err(|problem| Ill::Engine(self.upstream.address.clone(), problem))
+    }
+}
+
+/// Asks the engine as the proxy does, TLS included.
+async fn ask_engine(config: &UpstreamConfig) -> Result<(), String> {
+    let upstream = Upstream::new(config).map_err(|error| error.to_string())?;
+    let nothing = HeaderMap::new();
+    let asked = upstream.get(Uri::from_static("/_ping"), &nothing, Answer::Finite);
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(Ok(answer)) if answer.status() == StatusCode::OK => Ok(()),
+        Ok(Ok(answer)) => Err(format!("it answered '{}' to /_ping", answer.status())),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {PATIENCE:?}")),
     }
 }
 

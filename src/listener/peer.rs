@@ -18,7 +18,21 @@ pub enum Peer {
         pid: i32,
     },
     /// A machine, perhaps this one.
-    Machine(SocketAddr),
+    Machine {
+        /// Where it connects from.
+        address: SocketAddr,
+        /// Who it has proved to be, by a client certificate.
+        identity: Option<Identity>,
+    },
+}
+
+/// Whose a certificate is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The subject's common name.
+    pub common_name: Option<String>,
+    /// Its other names: hosts, addresses, mail.
+    pub alternative_names: Vec<String>,
 }
 
 impl Peer {
@@ -31,11 +45,19 @@ impl Peer {
         Ok(Self::Process { uid: credentials.uid(), pid: credentials.pid().unwrap_or(0) })
     }
 
+    /// The same client, who has proved to be someone.
+    pub fn identified(self, by: Identity) -> Self {
+        match self {
+            Self::Machine { address, .. } => Self::Machine { address, identity: Some(by) },
+            process @ Self::Process { .. } => process,
+        }
+    }
+
     /// The user, for connections from processes on this host.
     pub fn uid(&self) -> Option<u32> {
         match self {
             Self::Process { uid, .. } => Some(*uid),
-            Self::Machine(_) => None,
+            Self::Machine { .. } => None,
         }
     }
 }
@@ -44,7 +66,40 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Process { uid, pid } => write!(f, "uid={uid},pid={pid}"),
-            Self::Machine(address) => address.fmt(f),
+            Self::Machine { address, identity: None } => address.fmt(f),
+            Self::Machine { address, identity: Some(identity) } => write!(f, "{address},{identity}"),
         }
+    }
+}
+
+/// Names come from outside, if signed: they cannot end a log line or begin another field.
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let common = self.common_name.iter().map(|name| ("cn", name));
+        let others = self.alternative_names.iter().map(|name| ("san", name));
+        for (index, (kind, name)) in common.chain(others).enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{kind}={:?}", name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_s_names_stay_within_their_quotes() {
+        let identity = Identity {
+            common_name: Some("eve\nallowed status=200".to_owned()),
+            alternative_names: vec!["eve.example".to_owned(), "\" cn=\"bob".to_owned()],
+        };
+        let peer = Peer::Machine { address: ([127, 0, 0, 1], 9).into(), identity: None };
+        assert_eq!(peer.to_string(), "127.0.0.1:9");
+        assert_eq!(
+            peer.identified(identity).to_string(),
+            r#"127.0.0.1:9,cn="eve\nallowed status=200",san="eve.example",san="\" cn=\"bob""#
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -25,20 +26,27 @@ pub struct Socket(Arc<Stream>);
 pub struct Watch(Arc<Stream>);
 
 #[derive(Debug)]
-enum Stream {
+struct Stream {
+    kind: Kind,
+    /// How many bytes the kernel took for the client, so that it is seen whether any still move.
+    sent: AtomicU64,
+}
+
+#[derive(Debug)]
+enum Kind {
     Unix(UnixStream),
     Tcp(TcpStream),
 }
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
-        Self(Arc::new(Stream::Unix(stream)))
+        Self(Arc::new(Stream { kind: Kind::Unix(stream), sent: AtomicU64::new(0) }))
     }
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        Self(Arc::new(Stream::Tcp(stream)))
+        Self(Arc::new(Stream { kind: Kind::Tcp(stream), sent: AtomicU64::new(0) }))
     }
 }
 
@@ -72,65 +80,97 @@ impl Socket {
         let _ = rustix::net::send(self.0.as_fd(), bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
-    fn poll_write_with<T>(
+    fn poll_write_with(
         &self,
         cx: &mut Context<'_>,
-        mut write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<T>,
-    ) -> Poll<io::Result<T>> {
+        mut write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_write_ready(cx))?;
             match self.0.try_io(Interest::WRITABLE, |fd| Ok(write(fd)?)) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
+                result => {
+                    self.0.sent.fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
+                    return Poll::Ready(result);
+                }
             }
         }
     }
 }
 
 impl Watch {
-    /// Waits until the client has closed its end whole. A client that has only stopped sending
-    /// (`nc -N`) still waits for its answer and is not gone.
+    /// Waits until the client is gone. A client that has only stopped sending (`nc -N`) still waits for
+    /// its answer and is not.
+    ///
+    /// On a Unix socket the kernel tells the two apart. Over TCP both begin with a FIN, and a client
+    /// that is gone shows only when bytes are sent to it (RFC 9293 section 3.6): there it counts as
+    /// gone when for a second after its FIN nothing was sent and nothing waits to be. So a client that
+    /// stopped sending gets an answer that is under way, and a quiet stream ends.
     pub async fn gone(&self) {
         /// How often a client that stopped sending is looked at again: no event tells when it goes.
         const LOOK_AGAIN: Duration = Duration::from_millis(250);
+        /// Looks at a TCP client that find nothing moving, until it counts as gone.
+        const QUIET_LOOKS: u32 = 4;
 
         // A closed reading side shows under any interest in reading; under PRIORITY, unread bytes do not.
         if self.0.ready(Interest::PRIORITY).await.is_err() {
             return;
         }
-        while !self.hung_up() {
+        let (mut quiet, mut sent) = (0, self.0.sent.load(Ordering::Relaxed));
+        while quiet < QUIET_LOOKS {
             tokio::time::sleep(LOOK_AGAIN).await;
+            let before = std::mem::replace(&mut sent, self.0.sent.load(Ordering::Relaxed));
+            quiet = match self.look() {
+                Look::Gone => return,
+                Look::Unsure if sent == before => quiet + 1,
+                Look::Unsure | Look::There => 0,
+            };
         }
     }
 
-    fn hung_up(&self) -> bool {
-        let mut look = [PollFd::new(&*self.0, PollFlags::empty())];
-        match poll(&mut look, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-            Ok(_) => look[0].revents().intersects(PollFlags::HUP | PollFlags::ERR),
-            Err(_) => true,
+    fn look(&self) -> Look {
+        let mut look = [PollFd::new(&*self.0, PollFlags::OUT)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut look, Some(&now)).is_err() {
+            return Look::Gone;
+        }
+        let seen = look[0].revents();
+        match &self.0.kind {
+            _ if seen.intersects(PollFlags::HUP | PollFlags::ERR) => Look::Gone,
+            // Without room to send, bytes wait for the client: if it is gone, its silence ends them.
+            Kind::Tcp(_) if seen.contains(PollFlags::OUT) => Look::Unsure,
+            Kind::Tcp(_) | Kind::Unix(_) => Look::There,
         }
     }
 }
 
+/// What a look at a client that stopped sending tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Gone,
+    There,
+    Unsure,
+}
+
 impl Stream {
     async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        match self {
-            Self::Unix(stream) => stream.ready(interest).await,
-            Self::Tcp(stream) => stream.ready(interest).await,
+        match &self.kind {
+            Kind::Unix(stream) => stream.ready(interest).await,
+            Kind::Tcp(stream) => stream.ready(interest).await,
         }
     }
 
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Unix(stream) => stream.poll_read_ready(cx),
-            Self::Tcp(stream) => stream.poll_read_ready(cx),
+        match &self.kind {
+            Kind::Unix(stream) => stream.poll_read_ready(cx),
+            Kind::Tcp(stream) => stream.poll_read_ready(cx),
         }
     }
 
     fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Unix(stream) => stream.poll_write_ready(cx),
-            Self::Tcp(stream) => stream.poll_write_ready(cx),
+        match &self.kind {
+            Kind::Unix(stream) => stream.poll_write_ready(cx),
+            Kind::Tcp(stream) => stream.poll_write_ready(cx),
         }
     }
 
@@ -140,18 +180,18 @@ impl Stream {
         interest: Interest,
         call: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
     ) -> io::Result<T> {
-        match self {
-            Self::Unix(stream) => stream.try_io(interest, || call(stream.as_fd())),
-            Self::Tcp(stream) => stream.try_io(interest, || call(stream.as_fd())),
+        match &self.kind {
+            Kind::Unix(stream) => stream.try_io(interest, || call(stream.as_fd())),
+            Kind::Tcp(stream) => stream.try_io(interest, || call(stream.as_fd())),
         }
     }
 }
 
 impl AsFd for Stream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Unix(stream) => stream.as_fd(),
-            Self::Tcp(stream) => stream.as_fd(),
+        match &self.kind {
+            Kind::Unix(stream) => stream.as_fd(),
+            Kind::Tcp(stream) => stream.as_fd(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -39,12 +39,14 @@ pub struct Context {
     pub shutdown: Shutdown,
     /// When the client is gone.
     pub watch: Watch,
+    /// When the client came: its first head's time runs from then, a TLS handshake included.
+    pub came: Instant,
 }
 
 /// Serves a connection until the client, the program or an error ends it.
 pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(stream: S, mut context: Context) {
     let mut gate = Gate::new(stream, context.limits.header_timeout);
-    let mut patience = context.limits.header_timeout;
+    let mut patience = context.limits.header_timeout.saturating_sub(context.came.elapsed());
     loop {
         let next = tokio::select! {
             next = gate.next_head(patience) => next,
@@ -152,7 +154,7 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(gate: Gate<S>, ending: Ending, 
 
 /// Sends last words, then reads what the client is still sending: closed with unread bytes, a socket
 /// may take the answer away from the client again.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, last_words: Option<Reply>) {
+pub async fn linger<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, last_words: Option<Reply>) {
     const TIME: Duration = Duration::from_secs(1);
     const MOST: u64 = 1024 * 1024;
     let farewell = async {

@@ -12,5 +12,6 @@ pub mod head;
 pub mod headers;
 pub mod pool;
 pub mod replies;
+pub mod secured;
 pub mod service;
 pub mod upstream;

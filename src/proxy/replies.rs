@@ -58,6 +58,11 @@ impl Reply {
         Self::refusal(StatusCode::SERVICE_UNAVAILABLE, full)
     }
 
+    /// For HTTP where TLS is spoken: the words that dockerd has for it.
+    pub fn needs_tls() -> Self {
+        Self::text(StatusCode::BAD_REQUEST, "Client sent an HTTP request to an HTTPS server.\n")
+    }
+
     /// For an engine that is out of reach, or breaks off before its answer begins.
     pub fn bad_gateway(problem: impl Display) -> Self {
         Self::json(StatusCode::BAD_GATEWAY, problem)

@@ -142,6 +142,7 @@ fn reply_to(error: &UpstreamError) -> Reply {
     match error {
         // What exactly is wrong between the proxy and the engine is the operator's matter.
         UpstreamError::Unreachable(_) => Reply::bad_gateway("the engine is out of reach"),
+        UpstreamError::Tls(_) => Reply::bad_gateway("TLS to the engine failed"),
         UpstreamError::Broken(_) => Reply::bad_gateway("the engine broke off before its answer"),
         UpstreamError::SwitchedProtocols => Reply::bad_gateway("the engine wanted to switch protocols"),
         UpstreamError::Timeout(_) => Reply::gateway_timeout("the engine did not begin to answer in time"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::exchange::{AnswerBody, Connection, Stream, cause};
 use super::headers;
@@ -17,12 +17,16 @@ use super::pool::Pool;
 use crate::acl::Answer;
 use crate::address::Address;
 use crate::config::UpstreamConfig;
+use crate::listener::tcp;
+use crate::tls::{Connector, Failure, MaterialError, Refresh};
 
 /// The engine behind the proxy.
 pub struct Upstream {
     address: Address,
     host: HeaderValue,
     head_timeout: Option<Duration>,
+    /// TLS, if it is spoken to a TCP address.
+    tls: Option<Connector>,
     /// Whether its socket was mounted as a file, which goes stale when the engine restarts.
     mounted_as_file: bool,
     pool: Arc<Pool>,
@@ -33,6 +37,8 @@ pub struct Upstream {
 pub enum UpstreamError {
     /// No connection.
     Unreachable(io::Error),
+    /// No TLS over it, or not with each other.
+    Tls(Failure),
     /// The connection ended before the answer's head, or that was no HTTP.
     Broken(hyper::Error),
     /// The head did not come in time.
@@ -43,18 +49,30 @@ pub enum UpstreamError {
 
 impl Upstream {
     /// The engine at an address; nothing is connected yet.
-    pub fn new(config: &UpstreamConfig) -> Self {
-        let mounted_as_file = match &config.address {
-            Address::Unix(path) => is_mount_point(path),
-            Address::Tcp { .. } => false,
+    ///
+    /// # Errors
+    /// If there is to be TLS, and its files cannot be used.
+    pub fn new(config: &UpstreamConfig) -> Result<Self, MaterialError> {
+        let (mounted_as_file, host, tls) = match &config.address {
+            Address::Unix(path) => (is_mount_point(path), HeaderValue::from_static("docker"), None),
+            tcp @ Address::Tcp { host, .. } => {
+                let tls = config.tls.as_ref().map(|files| Connector::load(files, host)).transpose()?;
+                (false, authority(tcp), tls)
+            }
         };
-        Self {
-            host: HeaderValue::from_static("docker"),
+        Ok(Self {
+            host,
             address: config.address.clone(),
             head_timeout: config.head_timeout,
+            tls,
             mounted_as_file,
             pool: Arc::default(),
-        }
+        })
+    }
+
+    /// What is to be kept fresh.
+    pub fn material(&self) -> Option<Arc<dyn Refresh>> {
+        self.tls.as_ref().map(Connector::material)
     }
 
     /// Asks the engine and waits for the head of its answer.
@@ -99,7 +117,11 @@ impl Upstream {
 
     /// What to do about an error, where there is something.
     pub fn way_out(&self, error: &UpstreamError) -> Option<&'static str> {
-        let UpstreamError::Unreachable(error) = error else { return None };
+        let error = match error {
+            UpstreamError::Unreachable(error) => error,
+            UpstreamError::Tls(failure) => return failure.way_out(),
+            _ => return None,
+        };
         match error.kind() {
             io::ErrorKind::ConnectionRefused if self.mounted_as_file => Some(
                 "the engine has replaced its socket, and a socket that is mounted as a file stays the old one; \
@@ -133,20 +155,47 @@ impl Upstream {
                 return Ok(response);
             }
         }
-        self.fresh().await?.exchange(request(), &self.pool).await.map_err(UpstreamError::Broken)
+        self.fresh().await?.exchange(request(), &self.pool).await.map_err(UpstreamError::broken)
     }
 
     async fn fresh(&self) -> Result<Connection, UpstreamError> {
-        let stream = self.connect().await.map_err(UpstreamError::Unreachable)?;
-        Connection::over(stream).await.map_err(UpstreamError::Broken)
+        let stream = self.connect().await?;
+        Connection::over(stream).await.map_err(UpstreamError::broken)
     }
 
-    async fn connect(&self) -> io::Result<Box<dyn Stream>> {
+    async fn connect(&self) -> Result<Box<dyn Stream>, UpstreamError> {
         match &self.address {
-            Address::Unix(path) => Ok(Box::new(connect_unix(path).await?)),
-            Address::Tcp { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Address::Unix(path) => {
+                Ok(Box::new(connect_unix(path).await.map_err(UpstreamError::Unreachable)?))
+            }
+            Address::Tcp { host, port } => {
+                let connected = tokio::time::timeout(LONGEST_CONNECT, self.connect_tcp(host, *port));
+                connected.await.unwrap_or_else(|_| {
+                    let late = format!("no connection within {LONGEST_CONNECT:?}");
+                    Err(UpstreamError::Unreachable(io::Error::new(io::ErrorKind::TimedOut, late)))
+                })
+            }
         }
     }
+
+    async fn connect_tcp(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, UpstreamError> {
+        let stream = TcpStream::connect((host, port)).await.map_err(UpstreamError::Unreachable)?;
+        tcp::attend(&stream).map_err(UpstreamError::Unreachable)?;
+        match &self.tls {
+            None => Ok(Box::new(stream)),
+            Some(tls) => Ok(Box::new(tls.connect(stream).await.map_err(UpstreamError::Tls)?)),
+        }
+    }
+}
+
+/// For name, connection and handshake together.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+
+/// What `Host` says of a TCP address (RFC 9110 section 7.2).
+fn authority(address: &Address) -> HeaderValue {
+    let text = address.to_string();
+    let authority = text.trim_start_matches("tcp://");
+    HeaderValue::from_str(authority).expect("an address is made of visible characters")
 }
 
 /// Connects to a socket whose queue may be full for a moment: connect(2) says so with `EAGAIN`, and
@@ -170,10 +219,21 @@ fn is_mount_point(path: &Path) -> bool {
     mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|mount| Path::new(mount) == real)
 }
 
+impl UpstreamError {
+    /// The connection broke; perhaps because TLS ended it.
+    fn broken(error: hyper::Error) -> Self {
+        match Failure::behind(&error) {
+            Some(failure) => Self::Tls(failure),
+            None => Self::Broken(error),
+        }
+    }
+}
+
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(error) => write!(f, "the engine is out of reach: {error}"),
+            Self::Tls(failure) => failure.fmt(f),
             Self::Broken(error) => write!(f, "the engine broke off before its answer: {}", cause(error)),
             Self::Timeout(limit) => write!(f, "the engine did not begin to answer within {limit:?}"),
             Self::SwitchedProtocols => {
