@@ -12,6 +12,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::acl::catalog::CATALOG;
 use crate::acl::names;
+#[cfg(feature = "tls")]
+use crate::command::certs;
 
 /// A read-only, allow-listed socket in front of the Docker engine's own.
 ///
@@ -55,6 +57,48 @@ pub enum Command {
         listen: ListenArgs,
         #[command(flatten)]
         upstream: UpstreamArgs,
+    },
+    /// Make and show certificates for TLS: a CA, a listener's, its clients'
+    #[cfg(feature = "tls")]
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
+}
+
+/// What is done with certificates.
+#[cfg(feature = "tls")]
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// Make a CA, if there is none, and a certificate for a listener
+    Init {
+        /// Where the CA is, or is to be
+        #[arg(long)]
+        dir: PathBuf,
+        /// The listener's names and IP addresses, as its clients write them; repeat it
+        #[arg(long, value_name = "NAME|IP", required = true, value_delimiter = ',', value_parser = certs::host)]
+        host: Vec<String>,
+        /// How long the listener's certificate is valid; the CA's is for ten years
+        #[arg(long, default_value = "825", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Make a folder for a client, which works as its DOCKER_CERT_PATH
+    Client {
+        /// The client's name, which its log lines will have
+        #[arg(value_parser = certs::client_name)]
+        name: String,
+        /// Where the CA is
+        #[arg(long)]
+        dir: PathBuf,
+        /// How long the client's certificate is valid
+        #[arg(long, default_value = "825", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Show the certificates in a directory; exits 1 if one has expired or will within 30 days
+    Show {
+        /// Where they are
+        #[arg(long, env = "DOCKER_CERT_PATH")]
+        dir: PathBuf,
     },
 }
 

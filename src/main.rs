@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 use docker_proxy_acl::cli::{Cli, Command, ServeArgs};
+#[cfg(feature = "tls")]
+use docker_proxy_acl::command::certs;
 use docker_proxy_acl::command::{Outcome, check, endpoints, healthcheck};
 use docker_proxy_acl::config::{self, Config, ConfigError, LogConfig};
 use docker_proxy_acl::{log, server};
@@ -34,6 +36,14 @@ fn main() -> ExitCode {
                 let (outcome, line) = runtime().block_on(subject.check());
                 report(outcome, &line)
             }),
+        #[cfg(feature = "tls")]
+        Some(Command::Certs { command }) => Ok(match certs::run(command) {
+            Ok((outcome, text)) => report(outcome, text.trim_end()),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

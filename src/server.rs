@@ -50,7 +50,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         doors.push(tokio::spawn(keep_door(listener, service, config.limits, shutdown.clone())));
     }
     tokio::spawn(tidy(Arc::clone(&upstream)));
-    warn_without_engine(&upstream).await;
+    // By itself: an engine that is far away may take its time, and a signal to stop must not wait for it.
+    tokio::spawn(warn_without_engine(upstream));
     drop(shutdown);
 
     stop.told().await;
@@ -131,7 +132,7 @@ fn material(listeners: &[Listener], upstream: &Upstream) -> Vec<Arc<dyn tls::Ref
     ours.chain(upstream.material()).collect()
 }
 
-async fn warn_without_engine(upstream: &Upstream) {
+async fn warn_without_engine(upstream: Arc<Upstream>) {
     if let Err(error) = upstream.probe().await {
         let way_out = upstream.way_out(&error);
         tracing::warn!(upstream = %upstream.address(), way_out, "{error}; answering 502 until it is there");

@@ -1,5 +1,7 @@
 //! What the program does besides proxying: each command prints and says how it went.
 
+#[cfg(feature = "tls")]
+pub mod certs;
 pub mod check;
 pub mod endpoints;
 pub mod healthcheck;

@@ -21,6 +21,9 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
 }
 
+/// How many days before its end a certificate is said to expire soon.
+pub const SOON_DAYS: i64 = 30;
+
 /// Why files cannot be used.
 #[derive(Debug)]
 pub struct MaterialError {
@@ -95,15 +98,13 @@ fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
 /// The clocks of two machines differ, and an expired certificate may be replaced in a minute: it is
 /// used, and said.
 fn warn_of_expiry(path: &Path, certificate: &CertificateDer<'_>) {
-    /// In days, as `certs show` has it.
-    const SOON: i64 = 30;
     let Ok((_, parsed)) = parse_x509_certificate(certificate) else { return };
     let end = parsed.validity().not_after.to_datetime();
     let days = (end - OffsetDateTime::now_utc()).whole_days();
     let path = path.display();
     if end <= OffsetDateTime::now_utc() {
         tracing::warn!(%path, "this certificate has expired; nobody who checks it will accept it");
-    } else if days < SOON {
+    } else if days < SOON_DAYS {
         tracing::warn!(%path, days, "this certificate expires soon");
     }
 }
