@@ -108,6 +108,9 @@ impl Failure {
     fn of(error: &io::Error) -> Self {
         match tls_error(error) {
             Some(error) => Self::of_tls(error),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Self::Other("it closed the connection in the middle of the handshake".to_owned())
+            }
             None => Self::Other(error.to_string()),
         }
     }

@@ -195,7 +195,9 @@ impl Refusal {
             Error::PeerIncompatible(
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::SupportedVersionsExtensionRequired,
+                | PeerIncompatible::SupportedVersionsExtensionRequired
+                // It came with TLS 1.2 (RFC 5246 section 7.4.1.4.1), and rustls looks for it first.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
             ) => Self::OldTls,
             Error::PeerIncompatible(problem) => Self::Incompatible(format!("{problem:?}")),
             Error::NoApplicationProtocol => Self::Incompatible("it offers no http/1.1 by ALPN".to_owned()),

@@ -9,6 +9,8 @@ pub mod mock;
 pub mod proxy;
 pub mod routes;
 pub mod seeded;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::time::{Duration, Instant};
 
