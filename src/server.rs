@@ -40,7 +40,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     announce(&config);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::Upstream)?);
     let listeners = bind_all(&config.listeners).map_err(StartError::Listen)?;
-    tokio::spawn(tls::keep_fresh(material(&listeners, &upstream)));
+    tls::keep_fresh(material(&listeners, &upstream));
     let (conductor, shutdown) = shutdown();
     let mut doors = Vec::new();
     for (listener, bound) in listeners.into_iter().zip(&config.listeners) {

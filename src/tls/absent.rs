@@ -118,7 +118,7 @@ impl Refusal {
 }
 
 /// Does nothing.
-pub async fn keep_fresh(_: Vec<Arc<dyn Refresh>>) {}
+pub fn keep_fresh(_: Vec<Arc<dyn Refresh>>) {}
 
 impl fmt::Display for Failure {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {

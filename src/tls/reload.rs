@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::material::MaterialError;
 
@@ -106,13 +106,20 @@ impl Contents {
     }
 }
 
-/// Keeps everything fresh: on SIGHUP, and by itself within a minute.
-pub async fn keep_fresh(everything: Vec<Arc<dyn Refresh>>) {
-    const OFTEN: Duration = Duration::from_secs(15);
+/// Keeps everything fresh from now on: on SIGHUP, and by itself within a minute. Needs tokio's runtime.
+pub fn keep_fresh(everything: Vec<Arc<dyn Refresh>>) {
     if everything.is_empty() {
         return;
     }
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    // Caught before anyone is told that the proxy listens: uncaught, it ends a process.
+    match signal(SignalKind::hangup()) {
+        Ok(hangup) => drop(tokio::spawn(look_now_and_then(everything, hangup))),
+        Err(error) => tracing::error!("SIGHUP cannot be caught; certificates stay as they are: {error}"),
+    }
+}
+
+async fn look_now_and_then(everything: Vec<Arc<dyn Refresh>>, mut hangup: Signal) {
+    const OFTEN: Duration = Duration::from_secs(15);
     let mut ticks = tokio::time::interval(OFTEN);
     loop {
         let occasion = tokio::select! {
