@@ -16,6 +16,7 @@ pub struct Engine {
 struct Own {
     daemon: Child,
     directory: tempfile::TempDir,
+    flags: Vec<String>,
 }
 
 impl Engine {
@@ -29,12 +30,17 @@ impl Engine {
 
     /// An empty engine for a test that does to it what others must not feel.
     pub fn own() -> Self {
+        Self::own_with(Vec::new())
+    }
+
+    /// An empty engine with further flags.
+    pub fn own_with(flags: Vec<String>) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let daemon = start_daemon(directory.path());
+        let daemon = start_daemon(directory.path(), &flags);
         let engine = Self {
             socket: directory.path().join("docker.sock"),
             log: directory.path().join("log"),
-            own: Some(Own { daemon, directory }),
+            own: Some(Own { daemon, directory, flags }),
         };
         engine.until_up();
         engine
@@ -82,7 +88,7 @@ impl Engine {
         for left in ["pid", "exec/containerd/containerd.pid"] {
             let _ = std::fs::remove_file(own.directory.path().join(left));
         }
-        own.daemon = start_daemon(own.directory.path());
+        own.daemon = start_daemon(own.directory.path(), &own.flags);
         self.until_up();
     }
 
@@ -117,15 +123,21 @@ impl Drop for Engine {
     }
 }
 
-/// Debian's client, with a configuration of its own.
+/// Debian's client, with a configuration of its own, for a socket.
 pub fn docker_command(host: &Path) -> Command {
+    let mut command = docker_cli();
+    command.arg("-H").arg(format!("unix://{}", host.display()));
+    command
+}
+
+/// Debian's client, with a configuration of its own.
+pub fn docker_cli() -> Command {
     let debian = Path::new("/usr/bin/docker");
     let mut command = Command::new(if debian.exists() { debian } else { Path::new("docker") });
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
         command.env_remove(name);
     }
-    command.env("DOCKER_CONFIG", "/nonexistent").arg("-H").arg(format!("unix://{}", host.display()));
-    command.stdin(Stdio::null());
+    command.env("DOCKER_CONFIG", "/nonexistent").stdin(Stdio::null());
     command
 }
 
@@ -140,7 +152,7 @@ pub fn stdout(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn start_daemon(directory: &Path) -> Child {
+fn start_daemon(directory: &Path, flags: &[String]) -> Child {
     let log = std::fs::File::options().append(true).create(true).open(directory.join("log")).unwrap();
     let at = |name: &str| directory.join(name).into_os_string();
     Command::new("dockerd")
@@ -153,6 +165,7 @@ fn start_daemon(directory: &Path) -> Child {
         .arg("-H")
         .arg(format!("unix://{}", directory.join("docker.sock").display()))
         .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "-D"])
+        .args(flags)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

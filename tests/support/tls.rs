@@ -84,6 +84,7 @@ impl Pki {
              -cert {ca}/ca.pem -keyfile {ca}/ca-key.pem -in request -out cert.pem"
             ),
         );
+        std::fs::remove_file(at("0700.pem")).unwrap();
         folder
     }
 }
