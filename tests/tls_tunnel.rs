@@ -76,7 +76,7 @@ fn socat_is_the_near_end() {
         alice.ca().display()
     ));
     let _socat = Running::start(&mut socat);
-    until("socat listens", || socket.exists());
+    until("socat listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
     assert_eq!(http::get(&socket, "/version").text(), "ok\n");
     assert_eq!(http::get(&socket, "/info").status(), 404);
     far.logged(&["refused", "/info", "cn=\"alice\""]);

@@ -20,7 +20,7 @@ use super::reload::{Refresh, Rotating};
 use super::{ALPN, VERSIONS, provider};
 use crate::listener::peer::Identity as PeerIdentity;
 use crate::listener::socket::Socket;
-use crate::proxy::head::may_begin_with;
+use crate::proxy::head::may_be_a_beginning;
 
 /// Shakes hands with clients.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ impl Acceptor {
 async fn not_tls(socket: &Socket) -> Option<Refusal> {
     match socket.peek().await {
         Ok(Some(HANDSHAKE)) => None,
-        Ok(Some(byte)) if may_begin_with(byte) => Some(Refusal::PlainHttp),
+        Ok(Some(byte)) if may_be_a_beginning(&[byte]) => Some(Refusal::PlainHttp),
         Ok(Some(_)) => Some(Refusal::NotTls),
         Ok(None) | Err(_) => Some(Refusal::Gone),
     }
