@@ -150,10 +150,12 @@ impl Upstream {
             *request.headers_mut() = headers::for_engine(client, &self.host);
             request
         };
-        while let Some(kept) = self.pool.take() {
-            if let Ok(response) = kept.exchange(request(), &self.pool).await {
-                return Ok(response);
-            }
+        // Once only: a request that makes the engine close its connection must not be sent again on
+        // every kept one.
+        if let Some(kept) = self.pool.take()
+            && let Ok(response) = kept.exchange(request(), &self.pool).await
+        {
+            return Ok(response);
         }
         self.fresh().await?.exchange(request(), &self.pool).await.map_err(UpstreamError::broken)
     }
