@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Gid, Mode, flock};
 
@@ -63,10 +64,7 @@ pub fn bind(file: &SocketFile) -> Result<(UnixListener, BoundFile), BindError> {
     let directory = file.path.parent().unwrap_or(Path::new("/"));
     make_directory(directory).map_err(fail)?;
     // Two instances that start at once must not both find the path free: the second waits here.
-    let lock =
-        std::fs::File::open(directory).map_err(|e| fail(Problem::Io("cannot open its directory", e)))?;
-    flock(&lock, FlockOperation::LockExclusive)
-        .map_err(|e| fail(Problem::Io("cannot lock its directory", e.into())))?;
+    let _lock = lock(directory).map_err(fail)?;
     clear_the_way(&file.path).map_err(fail)?;
     let listener = bind_closed(&file.path).map_err(|e| fail(Problem::Io("cannot bind it", e)))?;
     open_up(file).map_err(fail)?;
@@ -115,6 +113,23 @@ fn make_directory(directory: &Path) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Locks a directory, by flock(2); dropping the file unlocks it. Goes on without after a while: whoever
+/// may open the directory, such as a client that has it mounted, could hold the lock for ever.
+fn lock(directory: &Path) -> Result<std::fs::File, Problem> {
+    const ATTEMPTS: u32 = 200;
+    const PAUSE: Duration = Duration::from_millis(10);
+    let file = std::fs::File::open(directory).map_err(|e| Problem::Io("cannot open its directory", e))?;
+    for _ in 0..ATTEMPTS {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(PAUSE),
+            result => {
+                return result.map(|()| file).map_err(|e| Problem::Io("cannot lock its directory", e.into()));
+            }
+        }
+    }
+    Ok(file)
 }
 
 /// Who can change what stands in a directory.
