@@ -144,6 +144,28 @@ fn what_an_engine_says_on_a_kept_connection_before_it_is_asked_answers_nobody() 
 }
 
 #[test]
+fn a_request_that_makes_the_engine_close_its_connection_is_sent_at_most_twice() {
+    let engine = Mock::new(|mut visit| {
+        while let Some(head) = visit.head() {
+            if head.starts_with("GET /version") {
+                return;
+            }
+            // Long enough for others to come meanwhile, so that several connections are kept.
+            std::thread::sleep(Duration::from_millis(100));
+            visit.say(OK);
+        }
+    });
+    let proxy = Proxy::before(engine.socket()).allow("info,version").start();
+    std::thread::scope(|scope| {
+        (0..10).for_each(|_| drop(scope.spawn(|| assert_works(&proxy))));
+    });
+    assert!(engine.open() > 5, "{} connections are kept", engine.open());
+    assert_eq!(proxy.get("/version").status(), 502);
+    let sent = engine.heads().iter().filter(|head| head.starts_with("GET /version")).count();
+    assert_eq!(sent, 2);
+}
+
+#[test]
 fn answers_given_at_the_same_time_are_not_mixed_up() {
     let engine = Mock::new(|mut visit| {
         while let Some(head) = visit.head() {
@@ -349,6 +371,19 @@ fn a_full_disk_where_the_socket_should_go_is_told_and_leaves_nothing() {
     disk.mount("remount,nr_inodes=20");
     let mut child = start(&socket);
     until("it listens once there is room", || UnixStream::connect(&socket).is_ok());
+    proxy::signal(child.id(), "TERM");
+    assert!(eventually("it has ended", || child.try_wait().unwrap()).success());
+}
+
+#[test]
+fn whoever_locks_the_socket_s_directory_does_not_keep_it_from_starting() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("docker.sock");
+    let open = std::fs::File::open(directory.path()).unwrap();
+    rustix::fs::flock(&open, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let mut child =
+        program().args(["-a", "info", "--listen"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    until("it listens all the same", || UnixStream::connect(&socket).is_ok());
     proxy::signal(child.id(), "TERM");
     assert!(eventually("it has ended", || child.try_wait().unwrap()).success());
 }
