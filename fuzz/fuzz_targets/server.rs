@@ -1,0 +1,9 @@
+//! Raw bytes through the whole server.
+#![no_main]
+
+#[path = "../bodies.rs"]
+mod bodies;
+#[path = "../../tests/support/routes.rs"]
+mod routes;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::server(bytes));
