@@ -78,11 +78,6 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         poll_fn(|cx| self.poll_head(cx)).await
     }
 
-    /// Whether a head has begun to arrive, or is whole.
-    pub fn is_receiving(&self) -> bool {
-        !self.received.is_empty()
-    }
-
     /// How the connection ended, if it did.
     pub fn ending(&self) -> Option<Ending> {
         match self.state {
