@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use docker_proxy_acl::acl::{Acl, CanonicalPath, Decision, names};
 use docker_proxy_acl::address::Address;
@@ -78,10 +78,12 @@ impl Bench {
         let heads = Arc::default();
         let listener = UnixListener::bind(&engine).expect("a socket for the stub");
         runtime.spawn(stub(listener, Arc::clone(&heads)));
-        let upstream = Upstream::new(&UpstreamConfig {
+        let config = UpstreamConfig {
             address: Address::Unix(engine),
             head_timeout: Some(Duration::from_secs(5)),
-        });
+            tls: None,
+        };
+        let upstream = Upstream::new(&config).expect("without TLS there is nothing to load");
         let acl = Acl::from_names(NAMED).expect("the names are names");
         let (client, watched) = UnixStream::pair().expect("a pair of sockets");
         Self {
@@ -110,6 +112,7 @@ impl Bench {
             },
             shutdown: self.shutdown.1.clone(),
             watch: self.watch.clone(),
+            came: Instant::now(),
         };
         self.runtime.block_on(async {
             let both =
