@@ -298,3 +298,56 @@ fn files_that_cannot_be_used_stop_the_start_and_are_named() {
     openssl(pki.path(), "x509 -req -in request -CA ca.pem -CAkey ca-key.pem -set_serial 9 -out v1.pem");
     start(&ca, &pki.path().join("v1.pem"), &good.key(), &["v1.pem is of X.509 version 1", "subjectAltName"]);
 }
+
+#[test]
+fn a_client_that_goes_frees_its_quiet_stream() {
+    let pki = Pki::new();
+    let mock = Mock::new(|mut visit| {
+        visit.head();
+        visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        visit.until_closed();
+    });
+    let proxy = verifying(&pki, mock.socket()).allow("events").start();
+    let mut client = Command::new("curl");
+    client.args(["-q", "-sSN", &format!("https://localhost:{}/events", port(&proxy))]);
+    client.args(pki.alice().flags("--cacert", "--cert", "--key"));
+    let mut client = client.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    support::until("the stream has begun", || mock.heads().len() == 1);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let gone = Instant::now();
+    support::until("the engine's connection is closed", || mock.open() == 0);
+    assert!(gone.elapsed() < Duration::from_secs(2), "it took {:?}", gone.elapsed());
+}
+
+#[test]
+fn a_long_answer_arrives_whole() {
+    const LONG: usize = 64 * 1024 * 1024;
+    let pki = Pki::new();
+    let mock = Mock::new(|mut visit| {
+        visit.head();
+        visit.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n"));
+        for part in 0..LONG / 32768 {
+            visit.say(&format!("{part:032768}"));
+        }
+    });
+    let proxy = verifying(&pki, mock.socket()).allow("info").start();
+    let output = curl_as(&pki.alice(), &[&format!("https://localhost:{}/info", port(&proxy))]);
+    assert!(output.status.success(), "{:?}", output.stderr);
+    let expected = (0..LONG / 32768).all(|part| {
+        output.stdout.get(part * 32768..(part + 1) * 32768) == Some(format!("{part:032768}").as_bytes())
+    });
+    assert!(expected && output.stdout.len() == LONG, "{}", output.stdout.len());
+}
+
+#[test]
+fn many_requests_share_a_connection() {
+    let (mock, pki) = (Mock::answering(OK), Pki::new());
+    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let url = format!("https://localhost:{}/version", port(&proxy));
+    let urls = vec![url.as_str(); 50];
+    let output = curl_as(&pki.alice(), &[&["-v"][..], &urls].concat());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n".repeat(50));
+    assert_eq!(said(&output).matches("SSL connection using").count(), 1);
+    assert_eq!(mock.heads().len(), 50);
+}
