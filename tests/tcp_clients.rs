@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::PATIENCE;
-use support::http::{End, parse};
+use support::http::{Answer, End, parse};
 use support::mock::{Mock, Visit};
 use support::proxy::Proxy;
 use support::until;
@@ -60,7 +60,21 @@ fn loopback_is_listened_on_without_tls_and_that_is_warned_of() {
 }
 
 #[test]
-fn a_half_closed_client_gets_an_answer_whose_bytes_move() {
+fn a_half_closed_client_gets_an_answer_that_takes_its_time() {
+    let mock = Mock::new(|mut visit| {
+        visit.head();
+        std::thread::sleep(Duration::from_secs(3));
+        visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nlate\r\n");
+        std::thread::sleep(Duration::from_secs(3));
+        visit.say("5\r\nlater\r\n0\r\n\r\n");
+    });
+    let (_proxy, port) = before(&mock, "info");
+    let answer = half_closed(port, "/info");
+    assert_eq!((answer.end, answer.text().as_str()), (End::Complete, "latelater"));
+}
+
+#[test]
+fn a_half_closed_client_gets_a_stream_while_its_bytes_move() {
     let mock = Mock::new(|mut visit| {
         visit.head();
         visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -70,14 +84,18 @@ fn a_half_closed_client_gets_an_answer_whose_bytes_move() {
         }
         visit.say("0\r\n\r\n");
     });
-    let (_proxy, port) = before(&mock, "info");
+    let (_proxy, port) = before(&mock, "events");
+    let answer = half_closed(port, "/events");
+    assert_eq!((answer.end, answer.text().as_str()), (End::Complete, "xxxxxxxxxx"));
+}
+
+fn half_closed(port: u16, path: &str) -> Answer {
     let mut client = connect(port);
-    client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    client.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let mut all = Vec::new();
     client.read_to_end(&mut all).unwrap();
-    let answer = parse(&all);
-    assert_eq!((answer.end, answer.text().as_str()), (End::Complete, "xxxxxxxxxx"));
+    parse(&all)
 }
 
 #[test]
@@ -88,9 +106,9 @@ fn a_half_closed_client_may_read_as_slowly_as_it_likes() {
         visit.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n"));
         visit.say(&"x".repeat(LONG));
     });
-    let (_proxy, port) = before(&mock, "info");
+    let (_proxy, port) = before(&mock, "events");
     let mut client = connect(port);
-    client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    client.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     // Longer than a client may be silent with nothing on its way to it.
     std::thread::sleep(Duration::from_secs(3));

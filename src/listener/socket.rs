@@ -17,6 +17,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::acl::Answer;
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub struct Socket(Arc<Stream>);
@@ -103,10 +105,11 @@ impl Watch {
     /// its answer and is not.
     ///
     /// On a Unix socket the kernel tells the two apart. Over TCP both begin with a FIN, and a client
-    /// that is gone shows only when bytes are sent to it (RFC 9293 section 3.6): there it counts as
-    /// gone when for a second after its FIN nothing was sent and nothing waits to be. So a client that
-    /// stopped sending gets an answer that is under way, and a quiet stream ends.
-    pub async fn gone(&self) {
+    /// that is gone shows only when something is sent to it (RFC 9293 section 3.6). So there, once a
+    /// client has stopped sending, it depends on what it is given: a finite answer is its own end, and
+    /// shows whether the client is there; an endless one has lost its client when for a second nothing
+    /// was sent and nothing waits to be.
+    pub async fn gone(&self, given: impl Fn() -> Answer) {
         /// How often a client that stopped sending is looked at again: no event tells when it goes.
         const LOOK_AGAIN: Duration = Duration::from_millis(250);
         /// Looks at a TCP client that find nothing moving, until it counts as gone.
@@ -122,7 +125,7 @@ impl Watch {
             let before = std::mem::replace(&mut sent, self.0.sent.load(Ordering::Relaxed));
             quiet = match self.look() {
                 Look::Gone => return,
-                Look::Unsure if sent == before => quiet + 1,
+                Look::Unsure if sent == before && given() == Answer::Endless => quiet + 1,
                 Look::Unsure | Look::There => 0,
             };
         }

@@ -44,6 +44,14 @@ impl Activity {
         }
     }
 
+    /// When what is going on will end.
+    pub fn expected(&self) -> Answer {
+        match self.doing() {
+            Doing::Streaming => Answer::Endless,
+            Doing::Nothing | Doing::Answering => Answer::Finite,
+        }
+    }
+
     /// How many answers have begun so far.
     pub fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)

@@ -85,7 +85,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(gate: Gate<S>, context: &mu
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD_LEN)
         .serve_connection(gate, service);
-    let gone = context.watch.gone();
+    let gone = context.watch.gone(|| activity.expected());
     tokio::pin!(gone);
     let mut ticks = tokio::time::interval(QUIET);
     let mut served = activity.begun();
