@@ -119,15 +119,15 @@ impl Watch {
         if self.0.ready(Interest::PRIORITY).await.is_err() {
             return;
         }
-        let (mut quiet, mut sent) = (0, self.0.sent.load(Ordering::Relaxed));
+        let (mut quiet, mut sent) = (0, None);
         while quiet < QUIET_LOOKS {
-            tokio::time::sleep(LOOK_AGAIN).await;
-            let before = std::mem::replace(&mut sent, self.0.sent.load(Ordering::Relaxed));
+            let before = sent.replace(self.0.sent.load(Ordering::Relaxed));
             quiet = match self.look() {
                 Look::Gone => return,
                 Look::Unsure if sent == before && given() == Answer::Endless => quiet + 1,
                 Look::Unsure | Look::There => 0,
             };
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
 
