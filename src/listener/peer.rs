@@ -77,6 +77,9 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let common = self.common_name.iter().map(|name| ("cn", name));
         let others = self.alternative_names.iter().map(|name| ("san", name));
+        if self.common_name.is_none() && self.alternative_names.is_empty() {
+            return write!(f, "unnamed");
+        }
         for (index, (kind, name)) in common.chain(others).enumerate() {
             let comma = if index > 0 { "," } else { "" };
             write!(f, "{comma}{kind}={:?}", name)?;
@@ -96,6 +99,8 @@ mod tests {
             alternative_names: vec!["eve.example".to_owned(), "\" cn=\"bob".to_owned()],
         };
         let peer = Peer::Machine { address: ([127, 0, 0, 1], 9).into(), identity: None };
+        let nobody = Identity { common_name: None, alternative_names: vec![] };
+        assert_eq!(peer.clone().identified(nobody).to_string(), "127.0.0.1:9,unnamed");
         assert_eq!(peer.to_string(), "127.0.0.1:9");
         assert_eq!(
             peer.identified(identity).to_string(),
