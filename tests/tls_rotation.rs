@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -97,28 +97,31 @@ fn what_changes_is_taken_up_within_a_minute_by_itself() {
     assert!(!works(&proxy, &pki.alice()));
 }
 
-/// As in a Kubernetes secret: the files are links through a directory that is itself replaced.
+/// As in a Kubernetes secret: the files are links through a directory, which is a link that turns.
 #[test]
 fn a_symbolic_link_that_turns_is_a_change() {
     let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
-    let place = tempfile::tempdir().unwrap();
-    let data = place.path().join("data");
-    std::os::unix::fs::symlink(&pki.server().0, &data).unwrap();
+    let secret = tempfile::tempdir().unwrap();
+    let at = |name: &str| secret.path().join(name);
+    for (version, folder) in [("..1", pki.server()), ("..2", next.server())] {
+        std::fs::create_dir(at(version)).unwrap();
+        replace(&Folder(at(version)), &folder);
+    }
+    symlink("..1", at("..data")).unwrap();
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        symlink(format!("..data/{file}"), at(file)).unwrap();
+    }
     let proxy = Proxy::before(mock.socket())
         .args(["--listen", "tcp://127.0.0.1:0", "--tlsverify"])
-        .env("DOCKER_CERT_PATH", &data.display().to_string())
+        .env("DOCKER_CERT_PATH", &secret.path().display().to_string())
         .allow("version")
         .start();
     assert!(works(&proxy, &pki.alice()));
-    turn(&data, &next.server().0);
+    symlink("..2", at("..new")).unwrap();
+    std::fs::rename(at("..new"), at("..data")).unwrap();
+    std::fs::remove_dir_all(at("..1")).unwrap();
     proxy.signal("HUP");
     until("the new certificates are in use", || works(&proxy, &next.alice()));
-}
-
-fn turn(link: &Path, to: &Path) {
-    let new = link.with_extension("new");
-    std::os::unix::fs::symlink(to, &new).unwrap();
-    std::fs::rename(new, link).unwrap();
 }
 
 #[test]
