@@ -10,6 +10,7 @@ pub mod address;
 pub mod cli;
 pub mod command;
 pub mod config;
+pub mod descriptors;
 pub mod listener;
 pub mod log;
 pub mod proxy;

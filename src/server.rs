@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Bind, Config, Limits, ListenerConfig, Security};
+use crate::descriptors::{self, Limit};
 use crate::listener::admission::{Admission, Ticket};
 use crate::listener::socket::Socket;
 use crate::listener::{Entrance, ListenError, Listener};
@@ -40,6 +41,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     announce(&config);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::Upstream)?);
     let listeners = bind_all(&config.listeners).map_err(StartError::Listen)?;
+    raise_limit(&config);
     tls::keep_fresh(material(&listeners, &upstream));
     let (conductor, shutdown) = shutdown();
     let mut doors = Vec::new();
@@ -132,6 +134,13 @@ fn material(listeners: &[Listener], upstream: &Upstream) -> Vec<Arc<dyn tls::Ref
     ours.chain(upstream.material()).collect()
 }
 
+fn raise_limit(config: &Config) {
+    let limit = descriptors::raise(config);
+    if limit != Limit::Enough {
+        tracing::warn!("{limit}");
+    }
+}
+
 async fn warn_without_engine(upstream: Arc<Upstream>) {
     if let Err(error) = upstream.probe().await {
         let way_out = upstream.way_out(&error);
@@ -144,6 +153,7 @@ async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mu
     let name: Arc<str> = listener.to_string().into();
     let entrance = listener.entrance();
     let admission = Admission::new(limits.caps);
+    let mut hinge = Hinge::Moving;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -151,6 +161,7 @@ async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mu
         };
         match accepted {
             Ok((socket, peer)) => {
+                hinge = hinge.moves();
                 let client = Client { peer: Arc::new(peer), listener: Arc::clone(&name) };
                 let watch = socket.watch();
                 let context = Context {
@@ -163,7 +174,7 @@ async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mu
                 };
                 welcome(socket, context, &entrance, &admission);
             }
-            Err(error) => pause_after(&error).await,
+            Err(error) => hinge = hinge.sticks(&error).await,
         }
     }
     listener.close();
@@ -195,16 +206,33 @@ fn turn_away(socket: &Socket, reply: Reply) {
     socket.try_write(&reply.into_last_words());
 }
 
-/// Running out of descriptors or memory passes when connections end; until then trying again at once
-/// would only burn time. What concerns just the one connection does not wait.
-async fn pause_after(error: &io::Error) {
-    const PAUSE: Duration = Duration::from_millis(100);
-    match error.kind() {
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted => {}
-        _ => {
-            tracing::error!("cannot accept connections for now: {error}");
-            tokio::time::sleep(PAUSE).await;
+/// Whether a listener can accept, which the log is told when it changes.
+enum Hinge {
+    Moving,
+    Stuck,
+}
+
+impl Hinge {
+    fn moves(self) -> Self {
+        if let Self::Stuck = self {
+            tracing::info!("accepting connections again");
         }
+        Self::Moving
+    }
+
+    /// Running out of descriptors or memory passes when connections end; until then trying again at
+    /// once would only burn time. What concerns just the one connection does not wait.
+    async fn sticks(self, error: &io::Error) -> Self {
+        const PAUSE: Duration = Duration::from_millis(100);
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if let ConnectionAborted | ConnectionReset | Interrupted = error.kind() {
+            return self;
+        }
+        if let Self::Moving = self {
+            tracing::error!("cannot accept connections for now: {error}");
+        }
+        tokio::time::sleep(PAUSE).await;
+        Self::Stuck
     }
 }
 

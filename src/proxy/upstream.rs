@@ -134,6 +134,9 @@ impl Upstream {
             io::ErrorKind::PermissionDenied => {
                 Some("run as root or in the group that owns the engine's socket")
             }
+            _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                Some("raise the limit of open files (ulimit -n), or lower --max-connections")
+            }
             _ => None,
         }
     }

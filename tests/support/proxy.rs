@@ -125,6 +125,21 @@ impl Builder {
         self
     }
 
+    /// Has it started by another program, which gets its command line as arguments.
+    pub fn under(mut self, wrapper: &[&str]) -> Self {
+        let mut command = Command::new(wrapper[0]);
+        command.args(&wrapper[1..]).arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null());
+        self.command = command;
+        self
+    }
+
     /// Where it will listen.
     pub fn socket(&self) -> &Path {
         &self.socket
