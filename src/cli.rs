@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::acl::catalog::CATALOG;
@@ -116,6 +117,8 @@ pub struct ServeArgs {
     pub(crate) upstream: UpstreamArgs,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }
@@ -230,6 +233,17 @@ pub struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     #[arg(env = "DOCKER_PROXY_ACL_SHUTDOWN_TIMEOUT")]
     pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sandbox")]
+pub struct SandboxArgs {
+    /// Become this user once the listeners are bound, keeping just the group that owns the upstream socket
+    #[arg(long, value_name = "NAME|UID[:GID]", env = "DOCKER_PROXY_ACL_USER")]
+    pub user: Option<String>,
+    /// Keep files, TCP ports and system calls that are not needed open to this process
+    #[arg(long, env = "DOCKER_PROXY_ACL_NO_SANDBOX", value_parser = BoolishValueParser::new())]
+    pub no_sandbox: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,6 +13,7 @@ use crate::address::{Address, AddressError};
 use crate::cli::{self, ListenArgs, LogFormat, LogLevel, ServeArgs, UpstreamArgs};
 use crate::listener::admission::Caps;
 use crate::listener::unix::{Group, SocketFile};
+use crate::sandbox::privileges::User;
 use crate::tls::files::ClientFiles;
 pub use security::{Security, SecurityError};
 
@@ -25,8 +26,21 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// What a client may take of time and room.
     pub limits: Limits,
+    /// Who it becomes once its listeners are bound; `None` is who started it.
+    pub user: Option<User>,
+    /// Whether it gives up what it does not need.
+    pub sandbox: Sandbox,
     /// How long answers in flight may take after a signal to stop.
     pub shutdown_timeout: Duration,
+}
+
+/// Whether the process gives up what it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sandbox {
+    /// As far as the kernel goes.
+    On,
+    /// Not at all: `--no-sandbox`.
+    Off,
 }
 
 /// One listener.
@@ -105,6 +119,8 @@ pub enum ConfigError {
     Twice(Address),
     /// A group that does not exist.
     Group(String),
+    /// What `--user` names, and why the process cannot become that.
+    User(String, &'static str),
     /// TLS that does not fit together, or is missing.
     Security(SecurityError),
 }
@@ -118,6 +134,7 @@ impl Config {
         let acl = Arc::new(acl(&args.allow.allow)?);
         let upstream = upstream(&args.upstream, &env)?;
         let group = group(args.socket.socket_group.as_deref(), &upstream.address)?;
+        let user = user(args.sandbox.user.as_deref())?;
         let wish = security::wish(&args.tls, &env).map_err(ConfigError::Security)?;
         let addresses = listen_addresses(&args.listen)?;
         wish.needs_tcp(&addresses).map_err(ConfigError::Security)?;
@@ -128,7 +145,8 @@ impl Config {
             }
             let bind = match address {
                 Address::Unix(path) => {
-                    Bind::Unix(SocketFile { path, mode: args.socket.socket_mode, group: group.clone() })
+                    let (mode, group) = (args.socket.socket_mode, group.clone());
+                    Bind::Unix(SocketFile { path, mode, group, owner: user.map(|user| user.uid) })
                 }
                 Address::Tcp { host, port } => {
                     let security = wish.at(&host, port).map_err(ConfigError::Security)?;
@@ -145,12 +163,14 @@ impl Config {
                 connections_per_uid: args.limits.max_connections_per_uid,
             },
         };
-        Ok(Self { listeners, upstream, limits, shutdown_timeout: args.limits.shutdown_timeout })
+        let sandbox = if args.sandbox.no_sandbox { Sandbox::Off } else { Sandbox::On };
+        let shutdown_timeout = args.limits.shutdown_timeout;
+        Ok(Self { listeners, upstream, limits, user, sandbox, shutdown_timeout })
     }
 
-    /// Files and directories that are read after the start: those of certificates, which are taken up
-    /// when they change, and those that the names of hosts are looked up with.
-    pub fn files_read_later(&self) -> Vec<PathBuf> {
+    /// The directories that files are read from after the start: those of certificates, which are taken
+    /// up when they change.
+    pub fn directories_read_later(&self) -> Vec<PathBuf> {
         let mut certificates: Vec<&Path> = Vec::new();
         for listener in &self.listeners {
             if let Bind::Tcp { security: Security::Tls(files), .. } = &listener.bind {
@@ -159,27 +179,20 @@ impl Config {
         }
         certificates.extend(self.upstream.tls.iter().flat_map(ClientFiles::paths));
         let mut read: Vec<PathBuf> = certificates.into_iter().flat_map(directories).collect();
-        if let Address::Tcp { host, .. } = &self.upstream.address
-            && host.parse::<IpAddr>().is_err()
-        {
-            read.extend(NAME_RESOLUTION.iter().map(PathBuf::from));
-        }
         read.sort();
         read.dedup();
         read
     }
 }
 
-/// What getaddrinfo(3) reads: nsswitch.conf(5), hosts(5), host.conf(5), resolv.conf(5), gai.conf(5).
-const NAME_RESOLUTION: [&str; 5] =
-    ["/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/resolv.conf", "/etc/gai.conf"];
-
-/// Where a file stands, and where it really stands, if it is a symbolic link.
+/// Where a file stands; where it really stands, if it is a symbolic link; and if its directory is one,
+/// where that stands, because the link may turn to another directory beside the one before.
 fn directories(file: &Path) -> Vec<PathBuf> {
-    let named = std::path::absolute(file).ok();
-    let real = file.canonicalize().ok();
-    let parents = [named, real].into_iter().flatten();
-    parents.filter_map(|path| path.parent().map(Path::to_owned)).collect()
+    let parent = |path: &Path| path.parent().map(Path::to_owned);
+    let named = std::path::absolute(file).ok().and_then(|file| parent(&file));
+    let real = file.canonicalize().ok().and_then(|file| parent(&file));
+    let turning = named.as_deref().filter(|directory| directory.is_symlink()).and_then(parent);
+    [named, real, turning].into_iter().flatten().collect()
 }
 
 impl LogConfig {
@@ -242,21 +255,26 @@ pub fn upstream(
 
 fn group(given: Option<&str>, upstream: &Address) -> Result<Group, ConfigError> {
     match (given, upstream) {
-        (Some(name), _) => gid(name).map(Group::Exactly),
+        (Some(name), _) => gid(name).map(Group::Exactly).ok_or_else(|| ConfigError::Group(name.to_owned())),
         (None, Address::Unix(path)) => Ok(Group::SameAs(path.clone())),
         (None, Address::Tcp { .. }) => Ok(Group::Default),
     }
 }
 
+fn user(given: Option<&str>) -> Result<Option<User>, ConfigError> {
+    let Some(text) = given else { return Ok(None) };
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    User::find(text, &users, gid).map(Some).map_err(|problem| ConfigError::User(text.to_owned(), problem))
+}
+
 /// A group's number, from /etc/group: a static binary has no other directory of groups.
-fn gid(name: &str) -> Result<u32, ConfigError> {
+fn gid(name: &str) -> Option<u32> {
     if let Ok(gid) = name.parse() {
-        return Ok(gid);
+        return Some(gid);
     }
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
     let line = groups.lines().find(|line| line.split(':').next() == Some(name));
     line.and_then(|line| line.split(':').nth(2)?.parse().ok())
-        .ok_or_else(|| ConfigError::Group(name.to_owned()))
 }
 
 /// Whether two addresses lead to one place, also through symbolic links and differently spelled.
@@ -314,6 +332,7 @@ impl fmt::Display for ConfigError {
                     "--socket-group: /etc/group has no group '{name}'; name one that it has, or give its number"
                 )
             }
+            Self::User(text, problem) => write!(f, "--user {text}: {problem}"),
             Self::Security(error) => error.fmt(f),
         }
     }

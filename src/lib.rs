@@ -14,6 +14,7 @@ pub mod descriptors;
 pub mod listener;
 pub mod log;
 pub mod proxy;
+pub mod sandbox;
 pub mod server;
 pub mod shutdown;
 pub mod tls;

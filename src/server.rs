@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Bind, Config, Limits, ListenerConfig, Security};
+use crate::config::{Bind, Config, Limits, ListenerConfig, Sandbox, Security};
 use crate::descriptors::{self, Limit};
 use crate::listener::admission::{Admission, Ticket};
 use crate::listener::socket::Socket;
@@ -18,6 +18,8 @@ use crate::proxy::replies::Reply;
 use crate::proxy::secured;
 use crate::proxy::service::{Client, Service};
 use crate::proxy::upstream::Upstream;
+use crate::sandbox::privileges::{self, PrivilegeError};
+use crate::sandbox::{self, Needs};
 use crate::shutdown::{Finish, Shutdown, shutdown};
 use crate::tls::files::Clients;
 use crate::tls::{self, MaterialError};
@@ -29,19 +31,24 @@ pub enum StartError {
     Listen(ListenError),
     /// There is no TLS to the engine.
     Upstream(MaterialError),
+    /// The process cannot become the user that it is to run as.
+    User(PrivilegeError),
 }
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// If certificates cannot be used or a listener cannot be bound; the sockets that were made by then are
-/// removed again.
+/// If certificates cannot be used, a listener cannot be bound, or the user cannot be changed; the sockets
+/// that were made by then are removed again.
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut stop = Stop::listen();
     announce(&config);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::Upstream)?);
     let listeners = bind_all(&config.listeners).map_err(StartError::Listen)?;
-    raise_limit(&config);
+    if let Err(error) = give_up_privileges(&config) {
+        listeners.into_iter().for_each(Listener::close);
+        return Err(StartError::User(error));
+    }
     tls::keep_fresh(material(&listeners, &upstream));
     let (conductor, shutdown) = shutdown();
     let mut doors = Vec::new();
@@ -134,11 +141,24 @@ fn material(listeners: &[Listener], upstream: &Upstream) -> Vec<Arc<dyn tls::Ref
     ours.chain(upstream.material()).collect()
 }
 
-fn raise_limit(config: &Config) {
+/// From here on the process can do little but what it is for; what it needs for its start is done.
+fn give_up_privileges(config: &Config) -> Result<(), PrivilegeError> {
     let limit = descriptors::raise(config);
     if limit != Limit::Enough {
         tracing::warn!("{limit}");
     }
+    if let Some(user) = config.user {
+        privileges::become_user(user, &config.upstream.address)?;
+        tracing::info!("running as {user}");
+    }
+    match config.sandbox {
+        Sandbox::On => {
+            let in_force = sandbox::enter(&Needs::of(config));
+            if in_force.is_whole() { tracing::info!("{in_force}") } else { tracing::warn!("{in_force}") }
+        }
+        Sandbox::Off => tracing::info!("sandbox: none (--no-sandbox)"),
+    }
+    Ok(())
 }
 
 async fn warn_without_engine(upstream: Arc<Upstream>) {
@@ -269,6 +289,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen(error) => error.fmt(f),
             Self::Upstream(error) => write!(f, "TLS to the engine: {error}"),
+            Self::User(error) => error.fmt(f),
         }
     }
 }

@@ -259,3 +259,42 @@ fn the_recipe_with_systemd_is_a_valid_unit() {
     let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn under_docker_s_own_profile_its_sandbox_holds_also_as_another_user() {
+    let engine = engine_with_image();
+    let mount = format!("{}:/var/run/docker.sock", engine.socket().display());
+    let container = Container::run(
+        &engine,
+        &["-v", &mount, "--health-interval", "1s", IMAGE, "-a", "info", "--user", "1000"],
+    );
+    until("it listens", || container.logs().contains("Listening on"));
+    let logs = container.logs();
+    assert!(logs.contains("sandbox: no-new-privs, landlock ABI "), "{logs}");
+    assert!(logs.contains(", seccomp "), "{logs}");
+    // The container's root, who runs the healthcheck, is no longer the user of what it checks.
+    until("the healthcheck finds it healthy", || container.inspect("{{.State.Health.Status}}") == "healthy");
+    stdout(engine.docker(&["stop", &container.1]));
+    assert_eq!(container.inspect("{{.State.ExitCode}}"), "0");
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn under_a_profile_that_forbids_landlock_it_says_so_and_goes_on() {
+    let engine = engine_with_image();
+    let directory = tempfile::tempdir().unwrap();
+    let profile = directory.path().join("profile.json");
+    std::fs::write(
+        &profile,
+        r#"{"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["landlock_create_ruleset"], "action": "SCMP_ACT_ERRNO"}]}"#,
+    )
+    .unwrap();
+    let option = format!("seccomp={}", profile.display());
+    let container = Container::run(&engine, &["--security-opt", &option, IMAGE, "-a", "info"]);
+    until("it listens", || container.logs().contains("Listening on"));
+    let logs = container.logs();
+    assert!(logs.contains("WARN sandbox: no-new-privs, no landlock ("), "{logs}");
+    assert!(logs.contains("), seccomp "), "{logs}");
+}

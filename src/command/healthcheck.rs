@@ -125,19 +125,32 @@ async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
 /// that of its main process. None where there are several, because they are not told apart.
 fn running_sibling() -> Option<Cli> {
     let me = std::process::id().to_string();
-    let program = std::fs::read_link("/proc/self/exe").ok()?;
     let entries = std::fs::read_dir("/proc").ok()?;
     let mut siblings = entries
         .filter_map(Result::ok)
         .filter(|entry| {
             entry.file_name().to_str().is_some_and(|name| name != me && name.parse::<u32>().is_ok())
         })
-        .filter(|entry| std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == program))
+        .filter(|entry| runs_this_program(&entry.path()))
         .filter_map(|entry| read_command_line(&entry.path().join("cmdline")))
         .filter(|cli| cli.command.is_none());
     match (siblings.next(), siblings.next()) {
         (Some(only), None) => Some(only),
         _ => None,
+    }
+}
+
+/// Whether a process runs this same program. After `--user` only CAP_SYS_PTRACE may see which file a
+/// process runs, and the root of a container has not got that: then its name has to do (proc_pid_comm(5)).
+fn runs_this_program(process: &Path) -> bool {
+    let this = Path::new("/proc/self");
+    match (std::fs::read_link(process.join("exe")), std::fs::read_link(this.join("exe"))) {
+        (Ok(its), Ok(mine)) => its == mine,
+        (Err(error), Ok(_)) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let name = |process: &Path| std::fs::read(process.join("comm")).ok();
+            name(process).is_some_and(|its| Some(its) == name(this))
+        }
+        _ => false,
     }
 }
 

@@ -104,7 +104,8 @@ impl Listener {
         match self {
             Self::Unix(listener, file) => {
                 if let Err(error) = file.remove() {
-                    tracing::warn!(path = %file.path().display(), "cannot remove the socket: {error}");
+                    let path = file.path().display();
+                    tracing::warn!(%path, "cannot remove the socket, which the next start will: {error}");
                 }
                 drop(listener);
             }

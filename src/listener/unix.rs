@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, Gid, Mode, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, Uid, flock};
 
 /// How the socket's file is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct SocketFile {
     pub mode: u32,
     /// The group that it belongs to.
     pub group: Group,
+    /// The user that it belongs to, who removes it at the end (`--user`); `None` is who binds it.
+    pub owner: Option<u32>,
 }
 
 /// The group of a socket's file.
@@ -62,15 +64,20 @@ enum Problem {
 pub fn bind(file: &SocketFile) -> Result<(UnixListener, BoundFile), BindError> {
     let fail = |problem| BindError { path: file.path.clone(), problem };
     let directory = file.path.parent().unwrap_or(Path::new("/"));
-    make_directory(directory).map_err(fail)?;
+    make_directory(directory, file.owner).map_err(fail)?;
     // Two instances that start at once must not both find the path free: the second waits here.
     let _lock = lock(directory).map_err(fail)?;
     clear_the_way(&file.path).map_err(fail)?;
     let listener = bind_closed(&file.path).map_err(|e| fail(Problem::Io("cannot bind it", e)))?;
-    open_up(file).map_err(fail)?;
     let made = std::fs::symlink_metadata(&file.path)
         .map_err(|e| fail(Problem::Io("cannot look at it once bound", e)))?;
-    Ok((listener, BoundFile { path: file.path.clone(), device: made.dev(), inode: made.ino() }))
+    let bound = BoundFile { path: file.path.clone(), device: made.dev(), inode: made.ino() };
+    if let Err(problem) = open_up(file) {
+        // It was made a moment ago; what cannot be opened up is of no use to anyone.
+        let _ = bound.remove();
+        return Err(fail(problem));
+    }
+    Ok((listener, bound))
 }
 
 impl BoundFile {
@@ -95,18 +102,31 @@ impl BoundFile {
     }
 }
 
-fn make_directory(directory: &Path) -> Result<(), Problem> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(directory)
-        .map_err(|e| Problem::Io("cannot make its directory", e))?;
+/// Makes the socket's directory where there is none, and gives it to the socket's owner.
+fn make_directory(directory: &Path, owner: Option<u32>) -> Result<(), Problem> {
+    let making = |e| Problem::Io("cannot make its directory", e);
+    let mut maker = std::fs::DirBuilder::new();
+    maker.mode(0o755);
+    maker.recursive(true).create(directory.parent().unwrap_or(directory)).map_err(making)?;
+    match maker.recursive(false).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_directory(directory, owner),
+        Err(error) => Err(making(error)),
+        Ok(()) => {
+            check_directory(directory, owner)?;
+            hand_over(directory, owner);
+            Ok(())
+        }
+    }
+}
+
+/// Sees that nobody else can swap the socket or the directories that lead to it.
+fn check_directory(directory: &Path, owner: Option<u32>) -> Result<(), Problem> {
     let real = directory.canonicalize().map_err(|e| Problem::Io("cannot find its directory", e))?;
     for (step, ancestor) in real.ancestors().enumerate() {
         let found =
             std::fs::metadata(ancestor).map_err(|e| Problem::Io("cannot look at its directory", e))?;
-        let hand = Hand { mode: found.mode(), owner: found.uid(), me: rustix::process::geteuid().as_raw() };
+        let me = rustix::process::geteuid().as_raw();
+        let hand = Hand { mode: found.mode(), owner: found.uid(), me, heir: owner.unwrap_or(me) };
         let danger = if step == 0 { hand.danger_in_directory() } else { hand.danger_above() };
         if let Some(danger) = danger {
             return Err(Problem::Directory(ancestor.to_owned(), danger));
@@ -137,12 +157,14 @@ struct Hand {
     mode: u32,
     owner: u32,
     me: u32,
+    /// Whom this process becomes.
+    heir: u32,
 }
 
 impl Hand {
     /// How others could swap the socket in the directory that holds it.
     fn danger_in_directory(&self) -> Option<&'static str> {
-        if self.owner != 0 && self.owner != self.me {
+        if ![0, self.me, self.heir].contains(&self.owner) {
             return Some(
                 "belongs to another user, who could swap the socket; choose a directory of root's or your own",
             );
@@ -201,8 +223,16 @@ fn open_up(file: &SocketFile) -> Result<(), Problem> {
         }
         Group::Default => {}
     }
+    hand_over(&file.path, file.owner);
     std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(file.mode))
         .map_err(|e| Problem::Io("cannot set its mode", e))
+}
+
+/// Best effort: where root lacks CAP_CHOWN the file stays root's, and stays where it is at the end.
+fn hand_over(path: &Path, owner: Option<u32>) {
+    if let Some(uid) = owner {
+        let _ = rustix::fs::chownat(CWD, path, Some(Uid::from_raw(uid)), None, AtFlags::SYMLINK_NOFOLLOW);
+    }
 }
 
 fn set_group(path: &Path, gid: u32) -> io::Result<()> {
@@ -242,13 +272,14 @@ mod tests {
     use super::*;
 
     fn danger(mode: u32, owner: u32) -> bool {
-        Hand { mode, owner, me: 1000 }.danger_in_directory().is_some()
+        Hand { mode, owner, me: 1000, heir: 1002 }.danger_in_directory().is_some()
     }
 
     #[test]
-    fn a_directory_is_safe_when_only_root_and_this_user_can_change_it() {
+    fn a_directory_is_safe_when_only_root_and_this_user_and_its_heir_can_change_it() {
         assert!(!danger(0o40755, 0));
         assert!(!danger(0o40755, 1000));
+        assert!(!danger(0o40755, 1002));
         assert!(!danger(0o41777, 0));
         assert!(!danger(0o40775, 0));
         assert!(danger(0o40777, 0));

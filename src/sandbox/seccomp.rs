@@ -1,0 +1,380 @@
+//! seccomp: a list of the system calls that are still answered. See seccomp(2).
+//!
+//! How the list was made: `strace -f` over whole lives of the program (dynamic and static glibc, debug
+//! and release; answers of both kinds, refusals, streams, clients that break off, the engine gone and
+//! back, SIGSTOP and SIGCONT, a panic, SIGTERM) showed these calls after the listeners were bound:
+//!
+//! accept4 brk close connect epoll_ctl epoll_wait exit_group fcntl futex getrandom getsockopt mmap
+//! mremap munmap ppoll read recvfrom rt_sigaction rt_sigreturn sendto shutdown sigaltstack socket statx
+//! unlink write writev
+//!
+//! To them come those that libc, std, tokio and the kernel take in their place or beside them on other
+//! versions and processors: each group says for what.
+//!
+//! Everything else is answered with `ENOSYS`, as by a kernel that is older than the call. That is the
+//! answer that every libc has a second way for, as when glibc asks for `clone3` first and then takes
+//! `clone`. Ending the process instead would give whoever finds one odd call a switch to turn the
+//! proxy off with, and prevent no more.
+
+use std::collections::BTreeMap;
+
+use libc::c_long;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter_all_threads,
+};
+
+use super::{Measure, Needs, Route};
+
+/// System calls that are allowed for one reason.
+struct Group {
+    /// When they are needed at all.
+    when: When,
+    calls: &'static [Call],
+}
+
+/// What makes a group of calls necessary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    /// The engine is reached over a Unix socket.
+    EngineIsUnix,
+    /// The engine is reached over TCP.
+    EngineIsTcp,
+    /// The engine's name has to be resolved.
+    EngineIsNamed,
+    /// Files are read again later.
+    FilesAreRead,
+}
+
+/// A system call by its number, and what its arguments must be: all of these.
+struct Call(c_long, &'static [Argument]);
+
+/// What one argument, counted from 0, must be. Arguments here are all narrow: the kernel reads their
+/// lower 32 bits.
+enum Argument {
+    Is(u8, i32),
+    /// Of the bits of the first number, just those of the second are set.
+    Bits(u8, i32, i32),
+    /// This process.
+    Myself(u8),
+}
+use Argument::{Bits, Is, Myself};
+
+/// The bits of a socket's type that are no flags; `SOCK_TYPE_MASK` of the kernel.
+const KIND: i32 = 0xf;
+/// Any way of opening a file that could change it, by open(2). `O_TMPFILE` contains `O_DIRECTORY`.
+const CHANGING: i32 =
+    libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY);
+
+/// The policy.
+const ALLOWED: &[Group] = &[
+    // Clients are accepted; they and the engine are read, written and closed.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_accept4, &[]),
+            Call(libc::SYS_read, &[]),
+            Call(libc::SYS_readv, &[]),
+            Call(libc::SYS_recvfrom, &[]),
+            Call(libc::SYS_write, &[]),
+            Call(libc::SYS_writev, &[]),
+            Call(libc::SYS_sendto, &[]),
+            Call(libc::SYS_connect, &[]),
+            Call(libc::SYS_shutdown, &[]),
+            Call(libc::SYS_close, &[]),
+        ],
+    },
+    // Who a client is, whether a connect succeeded, TCP_NODELAY and keep-alive: no other options.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_getsockopt, &[]),
+            Call(libc::SYS_getsockname, &[]),
+            Call(libc::SYS_getpeername, &[]),
+            Call(libc::SYS_setsockopt, &[Is(1, libc::IPPROTO_TCP)]),
+            Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_KEEPALIVE)]),
+        ],
+    },
+    // Waiting for them. aarch64 has only the newer forms; the older are libc's choice elsewhere.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_epoll_ctl, &[]),
+            Call(libc::SYS_epoll_pwait, &[]),
+            Call(libc::SYS_epoll_pwait2, &[]),
+            Call(libc::SYS_ppoll, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_epoll_wait, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_poll, &[]),
+        ],
+    },
+    // Descriptors' flags, and the copy of one that tokio makes for its signals; std's debug build looks
+    // at each descriptor before it closes it.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_fcntl, &[Is(1, libc::F_GETFD)]),
+            Call(libc::SYS_fcntl, &[Is(1, libc::F_SETFD)]),
+            Call(libc::SYS_fcntl, &[Is(1, libc::F_GETFL)]),
+            Call(libc::SYS_fcntl, &[Is(1, libc::F_SETFL)]),
+            Call(libc::SYS_fcntl, &[Is(1, libc::F_DUPFD_CLOEXEC)]),
+            Call(libc::SYS_ioctl, &[Is(1, libc::FIONBIO as i32)]),
+        ],
+    },
+    // Memory, of which none becomes executable.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_brk, &[]),
+            Call(libc::SYS_mmap, &[Bits(2, libc::PROT_EXEC, 0)]),
+            Call(libc::SYS_mprotect, &[Bits(2, libc::PROT_EXEC, 0)]),
+            Call(libc::SYS_mremap, &[]),
+            Call(libc::SYS_munmap, &[]),
+            Call(libc::SYS_madvise, &[]),
+        ],
+    },
+    // Locks, and clocks where the vDSO cannot read them itself. The kernel goes on with restart_syscall
+    // after SIGSTOP and SIGCONT.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_futex, &[]),
+            Call(libc::SYS_sched_yield, &[]),
+            Call(libc::SYS_clock_gettime, &[]),
+            Call(libc::SYS_clock_nanosleep, &[]),
+            Call(libc::SYS_nanosleep, &[]),
+            Call(libc::SYS_gettimeofday, &[]),
+            Call(libc::SYS_restart_syscall, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_time, &[]),
+        ],
+    },
+    // Hash maps' keys and TLS.
+    Group { when: When::Always, calls: &[Call(libc::SYS_getrandom, &[])] },
+    // Signals arrive, and the process ends: in order, by abort(3) or by its own stack overflow handler.
+    // It sends signals to nobody else.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_rt_sigaction, &[]),
+            Call(libc::SYS_rt_sigprocmask, &[]),
+            Call(libc::SYS_rt_sigreturn, &[]),
+            Call(libc::SYS_sigaltstack, &[]),
+            Call(libc::SYS_getpid, &[]),
+            Call(libc::SYS_gettid, &[]),
+            Call(libc::SYS_tgkill, &[Myself(0)]),
+            Call(libc::SYS_exit, &[]),
+            Call(libc::SYS_exit_group, &[]),
+        ],
+    },
+    // Its own sockets' files are looked at and removed; how, depends on libc's version.
+    Group {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_statx, &[]),
+            Call(libc::SYS_newfstatat, &[]),
+            Call(libc::SYS_unlinkat, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_stat, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_lstat, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_unlink, &[]),
+        ],
+    },
+    // Connections to the engine, of its kind only: no datagrams, no raw or netlink sockets, no MPTCP.
+    Group {
+        when: When::EngineIsUnix,
+        calls: &[Call(libc::SYS_socket, &[Is(0, libc::AF_UNIX), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)])],
+    },
+    Group {
+        when: When::EngineIsTcp,
+        calls: &[
+            Call(libc::SYS_socket, &[Is(0, libc::AF_INET), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)]),
+            Call(libc::SYS_socket, &[Is(0, libc::AF_INET6), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)]),
+        ],
+    },
+    // Files are opened, but not to be written.
+    Group {
+        when: When::FilesAreRead,
+        calls: &[
+            Call(libc::SYS_openat, &[Bits(2, CHANGING, libc::O_RDONLY)]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_open, &[Bits(1, CHANGING, libc::O_RDONLY)]),
+            Call(libc::SYS_fstat, &[]),
+            Call(libc::SYS_lseek, &[]),
+            Call(libc::SYS_pread64, &[]),
+            Call(libc::SYS_readlinkat, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_readlink, &[]),
+        ],
+    },
+    // getaddrinfo(3), in a thread of tokio's: the thread, the resolver's datagrams, nscd's or
+    // systemd-resolved's socket, and libraries that /etc/nsswitch.conf names. Its netlink socket, which
+    // asks for the kinds of addresses that this host has, it can do without.
+    Group {
+        when: When::EngineIsNamed,
+        calls: &[
+            Call(libc::SYS_clone, &[Bits(0, libc::CLONE_THREAD, libc::CLONE_THREAD)]),
+            Call(libc::SYS_set_robust_list, &[]),
+            Call(libc::SYS_rseq, &[]),
+            Call(libc::SYS_sched_getaffinity, &[]),
+            Call(libc::SYS_prctl, &[Is(0, libc::PR_SET_NAME)]),
+            Call(libc::SYS_socket, &[Is(0, libc::AF_UNIX), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)]),
+            Call(libc::SYS_socket, &[Is(0, libc::AF_INET), Bits(1, KIND, libc::SOCK_DGRAM)]),
+            Call(libc::SYS_socket, &[Is(0, libc::AF_INET6), Bits(1, KIND, libc::SOCK_DGRAM)]),
+            Call(libc::SYS_setsockopt, &[Is(1, libc::IPPROTO_IP), Is(2, libc::IP_RECVERR)]),
+            Call(libc::SYS_setsockopt, &[Is(1, libc::IPPROTO_IPV6), Is(2, libc::IPV6_RECVERR)]),
+            Call(libc::SYS_sendmsg, &[]),
+            Call(libc::SYS_sendmmsg, &[]),
+            Call(libc::SYS_recvmsg, &[]),
+            Call(libc::SYS_ioctl, &[Is(1, libc::FIONREAD as i32)]),
+            Call(libc::SYS_uname, &[]),
+            Call(libc::SYS_mmap, &[]),
+            Call(libc::SYS_mprotect, &[]),
+            Call(libc::SYS_faccessat, &[]),
+            #[cfg(target_arch = "x86_64")]
+            Call(libc::SYS_access, &[]),
+        ],
+    },
+];
+
+/// Closes every system call that is not needed, for every thread, for good.
+pub fn enter(needs: &Needs) -> Measure {
+    let rules = rules(needs);
+    let calls = rules.len();
+    match compile(rules).and_then(|program| apply_filter_all_threads(&program).map_err(|e| e.to_string())) {
+        Ok(()) => Measure::Holds(format!("seccomp {calls} calls")),
+        Err(why) => Measure::Missing("seccomp", why),
+    }
+}
+
+/// The list as seccompiler takes it: a call without rules is allowed with any arguments, else one of its
+/// rules must match.
+type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
+
+fn rules(needs: &Needs) -> Rules {
+    let mut rules = Rules::new();
+    let mut unconditional = Vec::new();
+    for Call(number, arguments) in calls(needs) {
+        match rule(arguments) {
+            Some(rule) => rules.entry(*number).or_default().push(rule),
+            None => unconditional.push(*number),
+        }
+    }
+    rules.extend(unconditional.into_iter().map(|number| (number, vec![])));
+    rules
+}
+
+fn calls(needs: &Needs) -> impl Iterator<Item = &'static Call> {
+    ALLOWED.iter().filter(|group| is_needed(group.when, needs)).flat_map(|group| group.calls)
+}
+
+fn is_needed(when: When, needs: &Needs) -> bool {
+    match when {
+        When::Always => true,
+        When::EngineIsUnix => needs.engine == Route::Unix,
+        When::EngineIsTcp => matches!(needs.engine, Route::Ip(_) | Route::Name(_)),
+        When::EngineIsNamed => matches!(needs.engine, Route::Name(_)),
+        When::FilesAreRead => !needs.reads.is_empty() || matches!(needs.engine, Route::Name(_)),
+    }
+}
+
+fn rule(arguments: &[Argument]) -> Option<SeccompRule> {
+    SeccompRule::new(arguments.iter().map(condition).collect()).ok()
+}
+
+fn condition(argument: &Argument) -> SeccompCondition {
+    let (index, operator, value) = match *argument {
+        Is(index, value) => (index, SeccompCmpOp::Eq, value),
+        Bits(index, mask, value) => (index, SeccompCmpOp::MaskedEq(u64::from(mask.cast_unsigned())), value),
+        Myself(index) => (index, SeccompCmpOp::Eq, std::process::id().cast_signed()),
+    };
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, u64::from(value.cast_unsigned()))
+        .expect("a system call has at most six arguments")
+}
+
+fn compile(rules: Rules) -> Result<BpfProgram, String> {
+    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
+    let refusal = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    SeccompFilter::new(rules, refusal, SeccompAction::Allow, arch)
+        .and_then(BpfProgram::try_from)
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(engine: Route, reads: &[&str]) -> Rules {
+        rules(&Needs { removes_in: vec![], reads: reads.iter().map(Into::into).collect(), engine })
+    }
+
+    const ROUTES: [Route; 3] = [Route::Unix, Route::Ip(2376), Route::Name(2376)];
+
+    #[test]
+    fn what_no_route_needs_is_in_no_list() {
+        for number in [
+            libc::SYS_execve,
+            libc::SYS_execveat,
+            libc::SYS_ptrace,
+            libc::SYS_process_vm_writev,
+            libc::SYS_mount,
+            libc::SYS_move_mount,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_clone3,
+            libc::SYS_bpf,
+            libc::SYS_io_uring_setup,
+            libc::SYS_bind,
+            libc::SYS_listen,
+            libc::SYS_socketpair,
+            libc::SYS_setuid,
+            libc::SYS_kill,
+            libc::SYS_memfd_create,
+            libc::SYS_renameat2,
+            libc::SYS_symlinkat,
+        ] {
+            for route in ROUTES {
+                assert!(!listed(route, &["/certificate"]).contains_key(&number), "{number} for {route:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_opened_only_where_some_are_read_again() {
+        assert!(!listed(Route::Unix, &[]).contains_key(&libc::SYS_openat));
+        assert!(!listed(Route::Ip(1), &[]).contains_key(&libc::SYS_openat));
+        assert!(listed(Route::Unix, &["/certificate"]).contains_key(&libc::SYS_openat));
+        assert!(listed(Route::Name(1), &[]).contains_key(&libc::SYS_openat));
+    }
+
+    #[test]
+    fn threads_are_started_only_to_resolve_names() {
+        assert!(!listed(Route::Unix, &[]).contains_key(&libc::SYS_clone));
+        assert!(!listed(Route::Ip(1), &[]).contains_key(&libc::SYS_clone));
+        assert!(listed(Route::Name(1), &[]).contains_key(&libc::SYS_clone));
+    }
+
+    #[test]
+    fn sockets_and_executable_memory_are_never_free_of_conditions_unless_names_are_resolved() {
+        for route in [Route::Unix, Route::Ip(1)] {
+            let rules = listed(route, &["/certificate"]);
+            for number in [libc::SYS_socket, libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_setsockopt] {
+                assert!(!rules[&number].is_empty(), "{number} for {route:?}");
+            }
+        }
+        let named = listed(Route::Name(1), &[]);
+        assert!(named[&libc::SYS_mmap].is_empty());
+        assert!(!named[&libc::SYS_socket].is_empty());
+    }
+
+    #[test]
+    fn every_list_makes_a_program() {
+        for route in ROUTES {
+            assert!(compile(listed(route, &["/certificate"])).is_ok());
+        }
+    }
+}
