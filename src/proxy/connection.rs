@@ -16,10 +16,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::activity::{Activity, Doing};
 use super::body::ReplyBody;
+use super::client::Client;
 use super::gate::{Ending, Gate};
 use super::head::MAX_HEAD_LEN;
 use super::replies::Reply;
-use super::service::{Client, Service};
+use super::service::Service;
 use crate::config::Limits;
 use crate::listener::socket::Watch;
 use crate::shutdown::Shutdown;

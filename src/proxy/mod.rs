@@ -5,6 +5,7 @@
 
 pub mod activity;
 pub mod body;
+pub mod client;
 pub mod connection;
 pub mod exchange;
 pub mod gate;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::client::Client;
 use super::connection::{self, Context, linger};
 use super::replies::Reply;
-use super::service::Client;
 use crate::listener::peer::Peer;
 use crate::listener::socket::Socket;
 use crate::tls::{Acceptor, Refused};

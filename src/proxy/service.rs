@@ -9,25 +9,16 @@ use hyper::body::Incoming;
 
 use super::activity::{Activity, Busy};
 use super::body::{Account, ReplyBody};
+use super::client::Client;
 use super::headers;
 use super::replies::Reply;
 use super::upstream::{Upstream, UpstreamError};
 use crate::acl::{Acl, CanonicalPath, Decision, Endpoint};
-use crate::listener::peer::Peer;
 
 /// What a listener does with requests.
 pub struct Service {
     acl: Arc<Acl>,
     upstream: Arc<Upstream>,
-}
-
-/// The client of a connection, as log lines name it.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// Who it is.
-    pub peer: Arc<Peer>,
-    /// The listener that it came to.
-    pub listener: Arc<str>,
 }
 
 impl Service {
