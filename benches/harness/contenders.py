@@ -1,0 +1,214 @@
+"""The contenders: how each is started, and how its processes' time and memory are read.
+
+All stand before the same upstream, an nginx with static answers, and listen on a Unix socket. All but
+the plain relay do the same job: GET only, and the same few paths. Each is one process with one thread,
+as all share the machine with the load and the upstream.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+
+PATHS = "version|info|_ping|containers/json|containers/[^/]+/json|containers/[^/]+/export"
+NAMES = "version,info,ping,containers,containers:export,events"
+# Connections: 10,000 clients and as many to the upstream.
+MANY = 19900
+
+UPSTREAM = """
+daemon off; user root; worker_processes 1; pid {dir}/upstream.pid; error_log {dir}/upstream.log;
+events {{ worker_connections {many}; }}
+http {{
+  access_log off; default_type application/json; keepalive_timeout 1h; keepalive_requests 1000000000;
+  sendfile {sendfile}; open_file_cache max=10; client_body_temp_path {dir}/u1; proxy_temp_path {dir}/u2;
+  fastcgi_temp_path {dir}/u3; uwsgi_temp_path {dir}/u4; scgi_temp_path {dir}/u5;
+  server {{
+    listen unix:{socket} backlog=4096; root {dir}/www;
+    location = /version {{ return 200 '{version}'; }}
+  }}
+}}
+"""
+
+NGINX = """
+daemon off; user root; worker_processes 1; pid {dir}/nginx.pid; error_log {dir}/nginx.log crit;
+events {{ worker_connections {many}; }}
+http {{
+  access_log off; keepalive_timeout 1h; keepalive_requests 1000000000;
+  client_body_temp_path {dir}/n1; proxy_temp_path {dir}/n2;
+  fastcgi_temp_path {dir}/n3; uwsgi_temp_path {dir}/n4; scgi_temp_path {dir}/n5;
+  upstream engine {{ server unix:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
+  proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host docker;
+  proxy_max_temp_file_size 0; proxy_read_timeout 1h;
+  server {{
+    {listen}
+    if ($request_method != GET) {{ return 400; }}
+    location / {{ return 404; }}
+    location ~ ^(/v[0-9.]+)?/({paths})$ {{ proxy_pass http://engine; }}
+    location ~ ^(/v[0-9.]+)?/events$ {{ proxy_pass http://engine; proxy_buffering off; }}
+  }}
+}}
+"""
+
+HAPROXY = """
+global
+  nbthread 1
+  no strict-limits
+  maxconn {many}
+defaults
+  mode http
+  timeout connect 10s
+  timeout client 1h
+  timeout server 1h
+  timeout http-keep-alive 1h
+  http-reuse always
+frontend clients
+  bind unix@{socket} backlog 4096
+  http-request deny deny_status 400 unless METH_GET
+  http-request deny deny_status 404 unless {{ path_reg ^(/v[0-9.]+)?/({paths}|events)$ }}
+  default_backend engine
+backend engine
+  http-request set-header Host docker
+  server engine unix@{upstream}
+"""
+
+
+class Process:
+    """A program that was started here and is ended by its id."""
+
+    def __init__(self, command, listening=None):
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        if listening:
+            self._wait_for(listening)
+
+    def _wait_for(self, path):
+        until = time.monotonic() + 10
+        while time.monotonic() < until and self.child.poll() is None:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(path)
+                return
+            time.sleep(0.01)
+        self.stop()
+        raise SystemExit(f"{self.child.args[0]} does not listen on {path}")
+
+    def stop(self):
+        self.child.terminate()
+        try:
+            self.child.wait(5)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+
+    def family(self):
+        """The ids of the process and of those that it started."""
+        found, queue = [], [self.child.pid]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            with contextlib.suppress(OSError):
+                queue += map(int, _read(f"/proc/{pid}/task/{pid}/children").split())
+        return found
+
+    def cpu_seconds(self):
+        """Time on a processor so far, that of children that have ended included."""
+        ticks = 0
+        for pid in self.family():
+            with contextlib.suppress(OSError):
+                ticks += sum(map(int, _read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[11:15]))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def pss_kib(self):
+        """Proportional set size of all its processes: proc_pid_smaps(5)."""
+        total = 0
+        for pid in self.family():
+            with contextlib.suppress(OSError):
+                lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+                total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return total
+
+
+class Contender:
+    """One way to reach an upstream, by a command that listens on a socket of its own."""
+
+    def __init__(self, name, directory, program=None):
+        self.name = name
+        self.dir = directory
+        self.program = program
+        self.socket = os.path.join(directory, f"{name}.sock")
+
+    def command(self, upstream, names=NAMES):
+        """The command line that serves `upstream`; None where clients go straight to it."""
+        fill = {"dir": self.dir, "socket": self.socket, "upstream": upstream, "many": MANY, "paths": PATHS}
+        match self.name:
+            case "direct":
+                return None
+            case "docker-proxy-acl":
+                return [
+                    self.program, "-a", names, "--listen", f"unix://{self.socket}",
+                    "--upstream", f"unix://{upstream}", "--idle-timeout", "1h",
+                    "--max-connections", str(MANY), "--max-connections-per-uid", str(MANY),
+                ]
+            case "nginx":
+                listen = f"listen unix:{self.socket} backlog=4096;"
+                return ["nginx", "-p", self.dir, "-c", self._file("conf", NGINX.format(listen=listen, **fill))]
+            case "haproxy":
+                return ["haproxy", "-db", "-q", "-f", self._file("cfg", HAPROXY.format(**fill))]
+            case "socat":
+                return [
+                    "socat", f"UNIX-LISTEN:{self.socket},fork,backlog=4096", f"UNIX-CONNECT:{upstream}",
+                ]
+
+    @contextlib.contextmanager
+    def running(self, upstream, names=NAMES):
+        """Gives the socket to ask and the process, which is none for `direct`."""
+        command = self.command(upstream, names)
+        if command is None:
+            yield upstream, None
+            return
+        self.clear()
+        process = Process(command, listening=self.socket)
+        try:
+            yield self.socket, process
+        finally:
+            process.stop()
+            self.clear()
+
+    def clear(self):
+        """nginx leaves its socket when it is killed, and does not start over one."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket)
+
+    def _file(self, ending, text):
+        path = os.path.join(self.dir, f"{self.name}.{ending}")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return path
+
+
+def start_upstream(directory, sendfile="on"):
+    """nginx with the answers: /version of 700 bytes, /containers/json of 50 kB, an export of 1 GiB."""
+    www = os.path.join(directory, "www", "containers")
+    os.makedirs(os.path.join(www, "x"))
+    item = '{"Id":"3f4e8d6b1c0a","Names":["/web"],"Image":"nginx","State":"running","Status":"Up 3 hours"},'
+    with open(os.path.join(www, "json"), "w", encoding="utf-8") as file:
+        file.write(("[" + item * 600)[:50_000])
+    with open(os.path.join(www, "x", "export"), "wb") as file:
+        file.truncate(1 << 30)
+    path = os.path.join(directory, "upstream.sock")
+    config = os.path.join(directory, "upstream.conf")
+    version = ('{"Version":"27.3.1","ApiVersion":"1.47","Os":"linux","Components":[]}' * 11)[:700]
+    with open(config, "w", encoding="utf-8") as file:
+        file.write(UPSTREAM.format(dir=directory, socket=path, many=MANY, version=version, sendfile=sendfile))
+    process = Process(["nginx", "-p", directory, "-c", config], listening=path)
+    # Reads the large file once: the first time also pays for its pages.
+    with open(os.path.join(www, "x", "export"), "rb") as file:
+        while file.read(1 << 20):
+            pass
+    return process, path
+
+
+def _read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()

@@ -1,0 +1,152 @@
+"""What is measured: each function takes a running contender and gives figures by name."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+
+class Bench:
+    """The tools of the measures and how long they take."""
+
+    def __init__(self, load, scale):
+        self.load = load
+        self.scale = scale
+
+    # 1, 2, 8
+
+    def requests(self, where, process, path, connections=32):
+        """Requests per second on kept-alive connections and processor time for each."""
+        seconds = max(1, round(2 * self.scale))
+        # h2load opens all at once, more than the queue of a socket takes: so it gets a count instead.
+        if connections > 1000:
+            amount = ["-n", str(8 * connections), "-r", "2000", "--rate-period", "100ms"]
+        else:
+            amount = ["-D", str(seconds)]
+        before = process.cpu_seconds() if process else 0
+        text = run(["h2load", "--h1", "-c", str(connections), *amount, "-B", f"unix:{where}", f"http://docker{path}"])
+        spent = process.cpu_seconds() - before if process else None
+        done, failed = succeeded(text)
+        figures = {"rate": rate(text), "failed": failed}
+        if process and done:
+            figures["us"] = spent / done * 1e6
+        return figures
+
+    # 3
+
+    def latency(self, where, path):
+        """Quantiles in microseconds at 2,000 requests/s, corrected for coordinated omission."""
+        figures = self._load("latency", where, path, "--seconds", str(3 * self.scale))
+        return {name: figures[name] for name in ("p50", "p99", "p99.9")}
+
+    # 4
+
+    def download(self, where, process, path):
+        """MB/s of one large answer and processor seconds for it."""
+        before = process.cpu_seconds() if process else 0
+        figures = self._load("download", where, path)
+        spent = process.cpu_seconds() - before if process else None
+        return {"MB/s": figures["bytes"] / figures["seconds"] / 1e6, "cpu s": spent}
+
+    # 5
+
+    def fresh(self, where, path):
+        """Requests per second, each on its own connection."""
+        return {"rate": self._load("fresh", where, path, "--seconds", str(1.5 * self.scale))["rate"]}
+
+    # 6, 7
+
+    def events(self, contender, engine, watchers):
+        """Delays of events in microseconds, how many were lost, and memory per watcher in kB."""
+        count = max(10, round((200 if watchers == 1 else 30) * self.scale))
+        every = 5 if watchers == 1 else 50
+        with contender.running(engine) if contender.name != "direct" else contextlib.nullcontext((engine, None)) as (
+            where,
+            process,
+        ):
+            rest = process.pss_kib() if process else None
+            command = [self.load, "events", engine, where, "--watchers", str(watchers), "--events", str(count)]
+            with subprocess.Popen(
+                [*command, "--every", str(every), "--hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ) as helper:
+                delays = json.loads(helper.stdout.readline())
+                figures = {name: delays[name] for name in ("p50", "p99", "lost")}
+                if process:
+                    figures["kB each"] = (process.pss_kib() - rest) / watchers
+                helper.communicate("\n", timeout=30)
+        return figures
+
+    # 7
+
+    def idle(self, where, process, clients):
+        """kB at rest and per client that asked once and keeps its connection."""
+        rest = process.pss_kib()
+        with contextlib.ExitStack() as stack:
+            open_clients = [stack.enter_context(connected(where)) for _ in range(clients)]
+            for client in open_clients:
+                ask(client)
+            # What lets go of an idle client's memory does so soon.
+            time.sleep(4)
+            return {"rest": rest, "kB each": (process.pss_kib() - rest) / clients}
+
+    def start(self, contender, upstream, path):
+        """Milliseconds from exec to the first answer."""
+        contender.clear()
+        figures = self._load("start", contender.socket, path, "--", *contender.command(upstream))
+        contender.clear()
+        return figures
+
+    def _load(self, *args):
+        return json.loads(run([self.load, *args]))
+
+
+def run(command):
+    """A tool's standard output; it has a minute."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def rate(h2load):
+    return float(re.search(r"finished in .*?, ([\d.]+) req/s", h2load)[1])
+
+
+def succeeded(h2load):
+    asked = int(re.search(r"(\d+) done", h2load)[1])
+    answered = int(re.search(r"(\d+) 2xx", h2load)[1])
+    return answered, asked - answered
+
+
+def connected(where):
+    """A connection; a full queue means to try again."""
+    for _ in range(1000):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(10)
+        try:
+            client.connect(where)
+            return client
+        except BlockingIOError:
+            client.close()
+            time.sleep(0.01)
+    raise SystemExit(f"{where}: the queue stays full")
+
+
+def ask(client):
+    client.sendall(b"GET /version HTTP/1.1\r\nHost: docker\r\n\r\n")
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += client.recv(65536)
+    head, body = received.split(b"\r\n\r\n", 1)
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"not a 200: {head!r}")
+    length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
+    while len(body) < length:
+        body += client.recv(65536)
+
+
+def file_size(path):
+    return os.stat(path).st_size

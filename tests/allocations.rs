@@ -1,0 +1,53 @@
+//! Promise: deciding on a request takes next to nothing from the allocator, so that no path makes it
+//! dear.
+
+use allocation_counter::measure;
+use docker_proxy_acl::acl::{Acl, names};
+use http::Method;
+
+/// How many allocations a decision makes, and how many bytes they are.
+fn cost(path: &str) -> (u64, u64) {
+    let acl = Acl::from_names(names::all()).unwrap();
+    // The tree of paths is made once, by the first decision of the process.
+    acl.decide(&Method::GET, "/version");
+    let used = measure(|| drop(acl.decide(&Method::GET, path)));
+    (used.count_total, used.bytes_total)
+}
+
+/// The router's own, for the ways that it may have to come back to.
+const ROUTER: u64 = 1;
+
+#[test]
+fn a_canonical_path_is_decided_with_no_allocation_but_the_routers() {
+    for path in [
+        "/version",
+        "/v1.41/containers/json",
+        "/v1.41/containers/3f4e8d6b1c0a/json",
+        "/v1.41/images/ghcr.io/a/b:tag@sha256:0f/json",
+        "/v1.41/containers/a/b/c",
+        "/v1.41/containers/a/attach/ws",
+        "/nowhere",
+        "/containers/../json",
+        "no-path",
+    ] {
+        let (count, bytes) = cost(path);
+        assert!(count <= ROUTER, "{path}: {count} allocations");
+        assert!(bytes <= 256, "{path}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_path_that_must_be_respelled_is_allocated_once_or_twice_besides() {
+    for path in ["/images/ghcr.io%2Fa%2Fb%3Atag/json", "/networks/a%7Cb%7Cc", "/containers/%2e%2e/json"] {
+        let (count, _) = cost(path);
+        assert!((1..=2 + ROUTER).contains(&count), "{path}: {count} allocations");
+    }
+}
+
+#[test]
+fn the_longest_path_takes_no_more_than_a_few_times_its_length() {
+    let path = format!("/networks/{}", "%7c".repeat(20_000));
+    let (count, bytes) = cost(&path);
+    assert!(count <= 4, "{count} allocations");
+    assert!(bytes <= 4 * path.len() as u64, "{bytes} bytes for a path of {}", path.len());
+}
