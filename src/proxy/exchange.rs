@@ -4,7 +4,7 @@
 //! dropped takes its connection with it at once, and an idle connection costs nothing.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -33,7 +33,8 @@ const MAX_BUFFERED: usize = 64 * 1024;
 /// An open connection to the engine.
 pub struct Connection {
     sender: SendRequest<NoBody>,
-    driver: http1::Connection<TokioIo<Box<dyn Stream>>, NoBody>,
+    /// Boxed, because it is large and moves from the pool to an answer and back.
+    driver: Box<http1::Connection<TokioIo<Box<dyn Stream>>, NoBody>>,
 }
 
 /// What a connection is good for.
@@ -60,7 +61,7 @@ impl Connection {
     pub async fn over(stream: Box<dyn Stream>) -> hyper::Result<Self> {
         let (sender, driver) =
             http1::Builder::new().max_buf_size(MAX_BUFFERED).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver })
+        Ok(Self { sender, driver: Box::new(driver) })
     }
 
     /// Sends a request and waits for the head of its answer; `pool` gets the connection once the
@@ -73,7 +74,7 @@ impl Connection {
         request: Request<NoBody>,
         pool: &Arc<Pool>,
     ) -> hyper::Result<Response<AnswerBody>> {
-        let mut answer = Box::pin(self.sender.send_request(request));
+        let mut answer = pin!(self.sender.send_request(request));
         let mut driver = Some(&mut self.driver);
         let answer = std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
@@ -95,12 +96,17 @@ impl Connection {
         }))
     }
 
+    /// What the connection is good for, as far as it knows.
+    pub fn condition(&self) -> Condition {
+        if self.sender.is_ready() { Condition::Ready } else { Condition::Spent }
+    }
+
     /// Lets the connection see to what has come meanwhile, such as its end, and says what it is good for.
     pub fn settle(&mut self) -> Condition {
         let mut cx = Context::from_waker(Waker::noop());
         match Pin::new(&mut self.driver).poll(&mut cx) {
-            Poll::Pending if self.sender.is_ready() => Condition::Ready,
-            _ => Condition::Spent,
+            Poll::Pending => self.condition(),
+            Poll::Ready(_) => Condition::Spent,
         }
     }
 }

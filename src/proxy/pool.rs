@@ -36,9 +36,10 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection if it is good for another request, else closes it.
+    /// Keeps a connection if it is good for another request, else closes it. What comes on it meanwhile
+    /// is seen when it is taken again.
     pub fn put(&self, mut connection: Connection) {
-        if connection.settle() == Condition::Ready {
+        if connection.condition() == Condition::Ready || connection.settle() == Condition::Ready {
             let mut idle = self.lock();
             if idle.len() < Self::MOST {
                 idle.push(Idle { connection, since: Instant::now() });
