@@ -201,9 +201,9 @@ impl AsFd for Stream {
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let space = buf.initialize_unfilled();
         loop {
             ready!(self.0.poll_read_ready(cx))?;
+            let space = buf.initialize_unfilled();
             let mut read = None;
             let result = self.0.try_io(Interest::READABLE, |fd| {
                 let n = *read.insert(rustix::io::read(fd, &mut *space)?);

@@ -5,7 +5,8 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ pub struct Gate<S> {
     released: usize,
     /// How long a head may take.
     header_timeout: Duration,
-    /// When the wait for the next head ends; none while hyper is about to ask or has just asked.
+    /// When the head that is arriving must be whole; none while none is.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -66,16 +67,25 @@ impl<S: AsyncRead + Unpin> Gate<S> {
         }
     }
 
-    /// Waits for a whole head, for the first byte at most this long. A head that has begun to arrive
-    /// keeps the time that it has.
+    /// Waits for a whole head, for its first byte at most this long.
     ///
     /// # Errors
     /// The connection's [`Ending`] if there is no further head.
     pub async fn next_head(&mut self, patience: Duration) -> Result<(), Ending> {
-        if self.received.is_empty() {
-            self.deadline = Some(Box::pin(tokio::time::sleep(patience)));
-        }
-        poll_fn(|cx| self.poll_head(cx)).await
+        // Not in a box: thousands of idle connections wait here, and a small box of each, strewn among
+        // the buffers of busy ones, would keep the allocator from giving those back to the system.
+        let mut patience = pin!(tokio::time::sleep(patience));
+        poll_fn(|cx| {
+            if let Poll::Ready(head) = self.poll_head(cx) {
+                return Poll::Ready(head);
+            }
+            if self.received.is_empty() || self.state == State::Fresh {
+                ready!(patience.as_mut().poll(cx));
+                self.run_out_of_time();
+            }
+            self.poll_head(cx)
+        })
+        .await
     }
 
     /// How the connection ended, if it did.
@@ -145,28 +155,28 @@ impl<S: AsyncRead + Unpin> Gate<S> {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut chunk = [0; 2048];
-        let mut space = ReadBuf::new(&mut chunk);
+        let mut chunk = [MaybeUninit::uninit(); 2048];
+        let mut space = ReadBuf::uninit(&mut chunk);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
         let filled = space.filled();
-        if self.received.is_empty() && self.state == State::Open {
-            // The time of an idle connection is over, that of a head begins, if it takes any.
-            self.deadline = None;
-        }
         self.received.extend_from_slice(filled);
         Poll::Ready(Ok(filled.len()))
     }
 
     /// Ready when time ran out and the connection has therefore ended.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.deadline.is_none() && !self.received.is_empty() {
+        if self.deadline.is_none() && !self.received.is_empty() && self.state != State::Fresh {
             self.deadline = Some(Box::pin(tokio::time::sleep(self.header_timeout)));
         }
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
         ready!(deadline.as_mut().poll(cx));
+        self.run_out_of_time();
+        Poll::Ready(())
+    }
+
+    fn run_out_of_time(&mut self) {
         let late = !self.received.is_empty();
         self.end(if late { Ending::Malformed(Malformed::Late) } else { Ending::Done });
-        Poll::Ready(())
     }
 
     fn end(&mut self, ending: Ending) {
