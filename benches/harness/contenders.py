@@ -50,6 +50,11 @@ http {{
 }}
 """
 
+NGINX_TLS = """
+    listen {tls} ssl; ssl_certificate {tls.cert}; ssl_certificate_key {tls.key};
+    ssl_protocols TLSv1.3; ssl_conf_command Ciphersuites {tls.CIPHER};
+"""
+
 HAPROXY = """
 global
   nbthread 1
@@ -76,22 +81,23 @@ backend engine
 class Process:
     """A program that was started here and is ended by its id."""
 
-    def __init__(self, command, listening=None):
+    def __init__(self, command, listening):
         self.child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        if listening:
-            self._wait_for(listening)
+        self._wait_for(listening)
 
-    def _wait_for(self, path):
+    def _wait_for(self, address):
+        """`address` is a path, or a host and a port."""
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         until = time.monotonic() + 10
         while time.monotonic() < until and self.child.poll() is None:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(path)
+            with contextlib.suppress(OSError), socket.socket(family) as probe:
+                probe.connect(address)
                 return
             time.sleep(0.01)
         self.stop()
-        raise SystemExit(f"{self.child.args[0]} does not listen on {path}")
+        raise SystemExit(f"{self.child.args[0]} does not listen on {address}")
 
     def stop(self):
         self.child.terminate()
@@ -129,14 +135,36 @@ class Process:
         return total
 
 
-class Contender:
-    """One way to reach an upstream, by a command that listens on a socket of its own."""
+class Tls:
+    """A certificate and a port for the contenders that speak TLS; one of them runs at a time."""
 
-    def __init__(self, name, directory, program=None):
+    CIPHER = "TLS_AES_256_GCM_SHA384"
+
+    def __init__(self, directory):
+        self.cert, self.key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
+        make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+        subprocess.run([*make.split(), "-keyout", self.key, "-out", self.cert], check=True, capture_output=True)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.address = probe.getsockname()
+
+    def __str__(self):
+        return f"127.0.0.1:{self.address[1]}"
+
+
+class Contender:
+    """One way to reach an upstream, by a command that listens on a socket of its own or speaks TLS."""
+
+    def __init__(self, name, directory, program=None, tls=None):
         self.name = name
         self.dir = directory
         self.program = program
+        self.tls = tls
         self.socket = os.path.join(directory, f"{name}.sock")
+
+    def over(self, tls):
+        """The same, listening for TLS."""
+        return Contender(self.name, self.dir, self.program, tls)
 
     def command(self, upstream, names=NAMES):
         """The command line that serves `upstream`; None where clients go straight to it."""
@@ -145,13 +173,19 @@ class Contender:
             case "direct":
                 return None
             case "docker-proxy-acl":
+                listen = ["--listen", f"unix://{self.socket}"]
+                if self.tls:
+                    listen = ["--listen", f"tcp://{self.tls}", "--tls", "--tlscert", self.tls.cert]
+                    listen += ["--tlskey", self.tls.key]
                 return [
-                    self.program, "-a", names, "--listen", f"unix://{self.socket}",
+                    self.program, "-a", names, *listen,
                     "--upstream", f"unix://{upstream}", "--idle-timeout", "1h",
                     "--max-connections", str(MANY), "--max-connections-per-uid", str(MANY),
                 ]
             case "nginx":
                 listen = f"listen unix:{self.socket} backlog=4096;"
+                if self.tls:
+                    listen = NGINX_TLS.format(tls=self.tls)
                 return ["nginx", "-p", self.dir, "-c", self._file("conf", NGINX.format(listen=listen, **fill))]
             case "haproxy":
                 return ["haproxy", "-db", "-q", "-f", self._file("cfg", HAPROXY.format(**fill))]
@@ -168,9 +202,9 @@ class Contender:
             yield upstream, None
             return
         self.clear()
-        process = Process(command, listening=self.socket)
+        process = Process(command, self.tls.address if self.tls else self.socket)
         try:
-            yield self.socket, process
+            yield self.tls or self.socket, process
         finally:
             process.stop()
             self.clear()
@@ -201,7 +235,7 @@ def start_upstream(directory, sendfile="on"):
     version = ('{"Version":"27.3.1","ApiVersion":"1.47","Os":"linux","Components":[]}' * 11)[:700]
     with open(config, "w", encoding="utf-8") as file:
         file.write(UPSTREAM.format(dir=directory, socket=path, many=MANY, version=version, sendfile=sendfile))
-    process = Process(["nginx", "-p", directory, "-c", config], listening=path)
+    process = Process(["nginx", "-p", directory, "-c", config], path)
     # Reads the large file once: the first time also pays for its pages.
     with open(os.path.join(www, "x", "export"), "rb") as file:
         while file.read(1 << 20):

@@ -27,7 +27,7 @@ class Bench:
         else:
             amount = ["-D", str(seconds)]
         before = process.cpu_seconds() if process else 0
-        text = run(["h2load", "--h1", "-c", str(connections), *amount, "-B", f"unix:{where}", f"http://docker{path}"])
+        text = run(["h2load", "--h1", "-c", str(connections), *amount, *target(where, path)])
         spent = process.cpu_seconds() - before if process else None
         done, failed = succeeded(text)
         figures = {"rate": rate(text), "failed": failed}
@@ -41,6 +41,28 @@ class Bench:
         """Quantiles in microseconds at 2,000 requests/s, corrected for coordinated omission."""
         figures = self._load("latency", where, path, "--seconds", str(3 * self.scale))
         return {name: figures[name] for name in ("p50", "p99", "p99.9")}
+
+    # 9
+
+    def handshakes(self, where, process):
+        """New TLS connections per second, without resumption, and processor time for each."""
+        seconds = max(1, round(2 * self.scale))
+        before = process.cpu_seconds()
+        text = run(
+            ["openssl", "s_time", "-connect", str(where), "-new", "-tls1_3", "-ciphersuites", where.CIPHER]
+            + ["-time", str(seconds)]
+        )
+        spent = process.cpu_seconds() - before
+        done = int(re.search(r"(\d+) connections in [\d.]+ real seconds", text)[1])
+        return {"rate": done / seconds, "us": spent / done * 1e6}
+
+    def tls_download(self, where, process, path):
+        """MB/s of one large answer over TLS and processor seconds for it."""
+        before = process.cpu_seconds()
+        text = run(["h2load", "--h1", "-c", "1", "-n", "1", *target(where, path)])
+        spent = process.cpu_seconds() - before
+        assert succeeded(text) == (1, 0), text
+        return {"MB/s": (1 << 30) / seconds_of(text) / 1e6, "cpu s": spent}
 
     # 4
 
@@ -109,6 +131,18 @@ def run(command):
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def target(where, path):
+    """What h2load is told of where to ask: a socket, or a port with TLS."""
+    if isinstance(where, str):
+        return ["-B", f"unix:{where}", f"http://docker{path}"]
+    return [f"--tls13-ciphers={where.CIPHER}", f"https://{where}{path}"]
+
+
+def seconds_of(h2load):
+    time, unit = re.search(r"finished in ([\d.]+)(ms|s),", h2load).groups()
+    return float(time) / (1000 if unit == "ms" else 1)
 
 
 def rate(h2load):
