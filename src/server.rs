@@ -217,7 +217,8 @@ fn welcome(socket: Socket, context: Context, entrance: &Entrance, admission: &Ar
 async fn serve(socket: Socket, context: Context, entrance: Entrance, ticket: Ticket) {
     match entrance {
         Entrance::Plain => connection::serve(socket, context).await,
-        Entrance::Tls(acceptor) => secured::serve(socket, &acceptor, context).await,
+        // Boxed, for it is large, and every task would keep room for it.
+        Entrance::Tls(acceptor) => Box::pin(secured::serve(socket, &acceptor, context)).await,
     }
     drop(ticket);
 }

@@ -160,7 +160,10 @@ impl Upstream {
         {
             return Ok(response);
         }
-        self.fresh().await?.exchange(request(), &self.pool).await.map_err(UpstreamError::broken)
+        // Boxed, because it is rare, and large with a TLS handshake in it; it would be moved and kept
+        // room for with every request.
+        let fresh = Box::pin(self.fresh()).await?;
+        fresh.exchange(request(), &self.pool).await.map_err(UpstreamError::broken)
     }
 
     async fn fresh(&self) -> Result<Connection, UpstreamError> {
