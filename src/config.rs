@@ -339,3 +339,23 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_is_read_where_it_stands_where_it_links_to_and_beside_a_directory_that_turns() {
+        let here = tempfile::tempdir().unwrap();
+        let here = here.path().canonicalize().unwrap();
+        let at = |name: &str| here.join(name);
+        std::fs::create_dir(at("live")).unwrap();
+        std::fs::create_dir(at("archive")).unwrap();
+        std::fs::write(at("archive/cert1.pem"), "").unwrap();
+        symlink("../archive/cert1.pem", at("live/cert.pem")).unwrap();
+        symlink("live", at("current")).unwrap();
+        assert_eq!(directories(&at("live/cert.pem")), [at("live"), at("archive")]);
+        assert_eq!(directories(&at("current/cert.pem")), [at("current"), at("archive"), here]);
+    }
+}
