@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::activity::Busy;
+use super::answer::AnswerBody;
 use super::client::Client;
-use super::exchange::AnswerBody;
 
 /// A body, and what ends with it.
 pub struct ReplyBody {

@@ -28,6 +28,8 @@ use crate::shutdown::Shutdown;
 /// How long a connection must have been without a request until hyper goes. To have it come back costs
 /// a small part of a request (benches/README.md), and soon gone means that its memory serves others.
 const QUIET: Duration = Duration::from_millis(20);
+/// How soon to look again at a connection in the middle of an answer.
+const ANSWERING: Duration = Duration::from_millis(500);
 /// How soon to look again at a connection with an answer that may never end.
 const STREAMING: Duration = Duration::from_secs(30);
 
@@ -112,7 +114,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(gate: Gate<S>, context: &mu
             () = &mut look, if !quiet => {
                 quiet = activity.doing() == Doing::Nothing && activity.begun() == served && served > 0;
                 served = activity.begun();
-                let pause = if activity.doing() == Doing::Streaming { STREAMING } else { QUIET };
+                let pause = match activity.doing() {
+                    Doing::Nothing => QUIET,
+                    Doing::Answering => ANSWERING,
+                    Doing::Streaming => STREAMING,
+                };
                 look.set(tokio::time::sleep(pause));
             }
         }

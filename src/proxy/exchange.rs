@@ -5,19 +5,15 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-
-use super::pool::Pool;
 
 /// Anything that bytes go through to the engine and back.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -46,11 +42,12 @@ pub enum Condition {
     Spent,
 }
 
-/// The body of the engine's answer, as it comes. Read to its end it gives its connection back.
-pub struct AnswerBody {
-    incoming: Incoming,
-    connection: Option<Connection>,
-    pool: Arc<Pool>,
+/// An answer whose head is there, with the connection that its body still comes over, if it does.
+pub struct Exchange {
+    /// The answer; its body comes only as long as the connection is driven.
+    pub answer: Response<Incoming>,
+    /// The connection; none if it has ended with the answer.
+    pub connection: Option<Connection>,
 }
 
 impl Connection {
@@ -64,16 +61,11 @@ impl Connection {
         Ok(Self { sender, driver: Box::new(driver) })
     }
 
-    /// Sends a request and waits for the head of its answer; `pool` gets the connection once the
-    /// answer was read.
+    /// Sends a request and waits for the head of its answer.
     ///
     /// # Errors
     /// If the connection breaks before, or the engine answers what is not HTTP.
-    pub async fn exchange(
-        mut self,
-        request: Request<NoBody>,
-        pool: &Arc<Pool>,
-    ) -> hyper::Result<Response<AnswerBody>> {
+    pub async fn exchange(mut self, request: Request<NoBody>) -> hyper::Result<Exchange> {
         let mut answer = pin!(self.sender.send_request(request));
         let mut driver = Some(&mut self.driver);
         let answer = std::future::poll_fn(|cx| {
@@ -89,11 +81,13 @@ impl Connection {
         })
         .await?;
         let over = driver.is_none();
-        Ok(answer.map(|incoming| AnswerBody {
-            incoming,
-            connection: (!over).then_some(self),
-            pool: Arc::clone(pool),
-        }))
+        Ok(Exchange { answer, connection: (!over).then_some(self) })
+    }
+
+    /// Moves bytes for whoever reads an answer's body; ready when the connection has ended.
+    pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Its error, if any, also reaches the body.
+        Pin::new(&mut self.driver).poll(cx).map(|_| ())
     }
 
     /// What the connection is good for, as far as it knows.
@@ -104,46 +98,9 @@ impl Connection {
     /// Lets the connection see to what has come meanwhile, such as its end, and says what it is good for.
     pub fn settle(&mut self) -> Condition {
         let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.driver).poll(&mut cx) {
+        match self.poll_drive(&mut cx) {
             Poll::Pending => self.condition(),
-            Poll::Ready(_) => Condition::Spent,
-        }
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        if let Some(connection) = &mut this.connection
-            && Pin::new(&mut connection.driver).poll(cx).is_ready()
-        {
-            this.connection = None;
-        }
-        Pin::new(&mut this.incoming).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-}
-
-impl Drop for AnswerBody {
-    fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.put(connection);
+            Poll::Ready(()) => Condition::Spent,
         }
     }
 }

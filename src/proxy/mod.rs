@@ -4,6 +4,7 @@
 //! asks the upstream, and the body carries the answer home.
 
 pub mod activity;
+pub mod answer;
 pub mod body;
 pub mod client;
 pub mod connection;

@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::exchange::{AnswerBody, Connection, Stream, cause};
+use super::answer::AnswerBody;
+use super::exchange::{Connection, Stream, cause};
 use super::headers;
 use super::pool::Pool;
 use crate::acl::Answer;
@@ -156,14 +157,15 @@ impl Upstream {
         // Once only: a request that makes the engine close its connection must not be sent again on
         // every kept one.
         if let Some(kept) = self.pool.take()
-            && let Ok(response) = kept.exchange(request(), &self.pool).await
+            && let Ok(exchange) = kept.exchange(request()).await
         {
-            return Ok(response);
+            return Ok(AnswerBody::of(exchange, &self.pool));
         }
         // Boxed, because it is rare, and large with a TLS handshake in it; it would be moved and kept
         // room for with every request.
         let fresh = Box::pin(self.fresh()).await?;
-        fresh.exchange(request(), &self.pool).await.map_err(UpstreamError::broken)
+        let exchange = fresh.exchange(request()).await.map_err(UpstreamError::broken)?;
+        Ok(AnswerBody::of(exchange, &self.pool))
     }
 
     async fn fresh(&self) -> Result<Connection, UpstreamError> {

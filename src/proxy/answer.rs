@@ -1,0 +1,66 @@
+//! The body of the engine's answer, as it comes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::exchange::{Connection, Exchange};
+use super::pool::Pool;
+
+/// Reads an answer from its connection. Read to its end it gives the connection to the pool; dropped
+/// before, it takes the connection with it.
+pub struct AnswerBody {
+    incoming: Incoming,
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+}
+
+impl AnswerBody {
+    /// The answer of an exchange over a connection that `pool` gets afterwards.
+    pub fn of(exchange: Exchange, pool: &Arc<Pool>) -> Response<Self> {
+        let Exchange { answer, connection } = exchange;
+        answer.map(|incoming| Self { incoming, connection, pool: Arc::clone(pool) })
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        if let Some(connection) = &mut this.connection
+            && connection.poll_drive(cx).is_ready()
+        {
+            this.connection = None;
+        }
+        Pin::new(&mut this.incoming).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for AnswerBody {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.put(connection);
+        }
+    }
+}
