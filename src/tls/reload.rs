@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::material::MaterialError;
 
@@ -120,7 +121,7 @@ pub fn keep_fresh(everything: Vec<Arc<dyn Refresh>>) {
 
 async fn look_now_and_then(everything: Vec<Arc<dyn Refresh>>, mut hangup: Signal) {
     const OFTEN: Duration = Duration::from_secs(15);
-    let mut ticks = tokio::time::interval(OFTEN);
+    let mut ticks = tokio::time::interval_at(Instant::now() + OFTEN, OFTEN);
     loop {
         let occasion = tokio::select! {
             _ = hangup.recv() => Occasion::Signal,
