@@ -7,7 +7,8 @@ FROM ${BUILDER} AS build
 WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY src src
-# Cargo.toml names it, so cargo wants it there.
+# Cargo.toml names these, so cargo wants them there.
+COPY benches benches
 COPY tests/inside_the_sandbox.rs tests/
 # A target is named so that build scripts are not built static, which proc macros cannot be.
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \

@@ -77,7 +77,7 @@ pub enum CertsCommand {
         #[arg(long)]
         dir: PathBuf,
         /// The listener's names and IP addresses, as its clients write them; repeat it
-        #[arg(long, value_name = "NAME|IP", required = true, value_delimiter = ',', value_parser = certs::host)]
+        #[arg(long, value_name = "NAME|IP", required = true, value_delimiter = ',', value_parser = certs::names::host)]
         host: Vec<String>,
         /// How long the listener's certificate is valid; the CA's is for ten years
         #[arg(long, default_value = "825", value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -86,7 +86,7 @@ pub enum CertsCommand {
     /// Make a folder for a client, which works as its DOCKER_CERT_PATH
     Client {
         /// The client's name, which its log lines will have
-        #[arg(value_parser = certs::client_name)]
+        #[arg(value_parser = certs::names::client_name)]
         name: String,
         /// Where the CA is
         #[arg(long)]

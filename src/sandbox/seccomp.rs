@@ -1,15 +1,14 @@
 //! seccomp: a list of the system calls that are still answered. See seccomp(2).
 //!
-//! How the list was made: `strace -f` over whole lives of the program (dynamic and static glibc, debug
-//! and release; answers of both kinds, refusals, streams, clients that break off, the engine gone and
-//! back, SIGSTOP and SIGCONT, a panic, SIGTERM) showed these calls after the listeners were bound:
+//! How the list was made: `strace -f` over whole lives of the program before an engine (dynamic debug and
+//! static builds; answers, refusals, streams, SIGSTOP and SIGCONT, SIGTERM) showed these calls after the
+//! listeners were bound:
 //!
-//! accept4 brk close connect epoll_ctl epoll_wait exit_group fcntl futex getrandom getsockopt mmap
-//! mremap munmap ppoll read recvfrom rt_sigaction rt_sigreturn sendto shutdown sigaltstack socket statx
-//! unlink write writev
+//! accept4 brk close connect epoll_ctl epoll_wait exit_group fcntl futex getsockopt munmap ppoll read
+//! recvfrom rt_sigaction rt_sigreturn sendto shutdown sigaltstack socket statx unlink write writev
 //!
-//! To them come those that libc, std, tokio and the kernel take in their place or beside them on other
-//! versions and processors: each group says for what.
+//! To them come those that libc, std, tokio and the kernel take in their place or beside them, when memory
+//! grows, on other versions and on other processors: each group says for what.
 //!
 //! Everything else is answered with `ENOSYS`, as by a kernel that is older than the call. That is the
 //! answer that every libc has a second way for, as when glibc asks for `clone3` first and then takes

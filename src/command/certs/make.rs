@@ -12,7 +12,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 
-use super::{CertsError, LONGEST_NAME, Problem};
+use super::names::LONGEST_NAME;
+use super::{CertsError, Problem};
 
 /// How long a CA lasts, in days; who it signs for lasts no longer.
 const AUTHORITY_DAYS: i64 = 3650;
