@@ -7,6 +7,7 @@
 
 pub mod acl;
 pub mod address;
+pub mod announce;
 pub mod cli;
 pub mod command;
 pub mod config;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::config::{Bind, Config, Limits, ListenerConfig, Sandbox, Security};
+use crate::announce;
+use crate::config::{Config, Limits, ListenerConfig, Sandbox};
 use crate::descriptors::{self, Limit};
 use crate::listener::admission::{Admission, Ticket};
 use crate::listener::socket::Socket;
@@ -22,7 +23,6 @@ use crate::proxy::upstream::Upstream;
 use crate::sandbox::privileges::{self, PrivilegeError};
 use crate::sandbox::{self, Needs};
 use crate::shutdown::{Finish, Shutdown, shutdown};
-use crate::tls::files::Clients;
 use crate::tls::{self, MaterialError};
 
 /// Why the proxy cannot start.
@@ -43,7 +43,7 @@ pub enum StartError {
 /// that were made by then are removed again.
 pub async fn run(config: Config) -> Result<(), StartError> {
     let mut stop = Stop::listen();
-    announce(&config);
+    announce::names(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::Upstream)?);
     let listeners = bind_all(&config.listeners).map_err(StartError::Listen)?;
     if let Err(error) = give_up_privileges(&config) {
@@ -54,8 +54,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (conductor, shutdown) = shutdown();
     let mut doors = Vec::new();
     for (listener, bound) in listeners.into_iter().zip(&config.listeners) {
-        tracing::info!(tls = tls_at(&bound.bind), "[docker-proxy-acl] Listening on {listener}");
-        warn_of_open_door(&bound.bind, &listener);
+        announce::listener(&listener, &bound.bind);
         let service = Arc::new(Service::new(Arc::clone(&bound.acl), Arc::clone(&upstream)));
         doors.push(tokio::spawn(keep_door(listener, service, config.limits, shutdown.clone())));
     }
@@ -76,21 +75,6 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-fn announce(config: &Config) {
-    for name in config.listeners.iter().flat_map(|listener| listener.acl.names()).collect::<Vec<_>>().iter() {
-        tracing::info!("Registering {name} handlers");
-    }
-    for endpoint in config.listeners.iter().flat_map(|listener| listener.acl.endpoints()) {
-        if endpoint.hands_out_files {
-            tracing::warn!(
-                name = endpoint.name,
-                reveals = endpoint.reveals,
-                "this name hands out file contents"
-            );
-        }
-    }
-}
-
 fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, ListenError> {
     let mut listeners = Vec::new();
     for config in configs {
@@ -103,33 +87,6 @@ fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, ListenError> {
         }
     }
     Ok(listeners)
-}
-
-/// Who gets in over TLS, for the log.
-fn tls_at(bind: &Bind) -> Option<&'static str> {
-    let Bind::Tcp { security: Security::Tls(files), .. } = bind else { return None };
-    Some(match files.clients {
-        Clients::Anyone => "any client",
-        Clients::SignedBy(_) => "clients with a certificate",
-    })
-}
-
-/// Says who gets in without having proved anything.
-fn warn_of_open_door(bind: &Bind, listener: &Listener) {
-    match bind {
-        Bind::Tcp { security: Security::Plain, .. } => tracing::warn!(
-            %listener,
-            "plain TCP: whoever reaches this address can use it, and on loopback that is every process of \
-             this machine; --tlsverify lets in only whom you gave a certificate"
-        ),
-        Bind::Tcp { security: Security::Tls(files), .. } if files.clients == Clients::Anyone => {
-            tracing::warn!(
-                %listener,
-                "whoever reaches this address can use it; --tlsverify lets in only whom you gave a certificate"
-            );
-        }
-        Bind::Tcp { .. } | Bind::Unix(_) => {}
-    }
 }
 
 /// The certificates that are taken up again when their files change.

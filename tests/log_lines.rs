@@ -96,3 +96,17 @@ fn names_that_hand_out_files_are_warned_about_at_start() {
     proxy.logged(&["Registering containers:export handlers"]);
     proxy.logged(&["[docker-proxy-acl] Listening on ", &proxy.socket().display().to_string()]);
 }
+
+#[test]
+fn what_two_listeners_allow_is_said_once() {
+    let engine = engine();
+    let directory = tempfile::tempdir().unwrap();
+    let second = directory.path().join("s");
+    let listen = ["--listen", second.to_str().unwrap()];
+    let proxy = Proxy::before(engine.socket()).allow("images:export,info").args(listen).start();
+    proxy.logged(&["Listening on ", second.to_str().unwrap()]);
+    assert_eq!(support::http::get(&second, "/info").text(), "hush-body");
+    for line in ["Registering info handlers", "hands out file contents"] {
+        assert_eq!(proxy.log().iter().filter(|logged| logged.contains(line)).count(), 1, "{line}");
+    }
+}
