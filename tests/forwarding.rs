@@ -206,6 +206,37 @@ fn an_engine_that_closes_kept_connections_on_the_next_request_is_asked_again() {
 }
 
 #[test]
+fn a_client_that_reads_late_gets_the_end_of_its_answer_too() {
+    let mock = Mock::new(|mut visit| {
+        while let Some(head) = visit.head() {
+            let size: usize = head.split(['=', ' ']).nth(2).unwrap().parse().unwrap();
+            visit.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n{}", "x".repeat(size)));
+        }
+    });
+    let proxy = Proxy::before(mock.socket()).allow("info").start();
+    // Of some of these sizes the socket takes all but a last part, which waits in the proxy.
+    let sizes: Vec<usize> = (100_000..500_000).step_by(10_000).collect();
+    for end in [
+        "HTTP/1.0\r\n\r\n",
+        "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let ask = |size: &usize| {
+            let mut client = connect(proxy.socket());
+            write!(client, "GET /info?size={size} {end}").unwrap();
+            client
+        };
+        let clients: Vec<_> = sizes.iter().map(ask).collect();
+        // Longer than hyper is kept for a connection without requests.
+        std::thread::sleep(Duration::from_millis(300));
+        for (mut client, size) in clients.into_iter().zip(&sizes) {
+            let came = read_until(&mut client, |all| all.len() >= *size && all.ends_with(&[b'x'; 1000]));
+            assert!(came.len() >= *size, "{size} {end:?}");
+        }
+    }
+}
+
+#[test]
 fn a_large_answer_takes_little_memory_and_waits_for_its_reader() {
     let mock = Mock::new(|mut visit| {
         visit.head();

@@ -4,7 +4,6 @@
 //! the gate waits, so that thousands of idle clients cost little.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,7 +99,9 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(gate: Gate<S>, context: &mu
     loop {
         tokio::select! {
             biased;
-            result = poll_fn(|cx| connection.poll_without_shutdown(cx)) => match result {
+            // To its end: hyper would leave what is not yet sent behind if it were not asked to shut down,
+            // which the gate takes for a flush.
+            result = Pin::new(&mut connection) => match result {
                 Ok(()) => break,
                 Err(_) => return Pause::Cut,
             },

@@ -237,7 +237,8 @@ impl<S: AsyncWrite + Unpin> hyper::rt::Write for Gate<S> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
+    /// Just a flush: hyper may go and come back while the connection stays.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 }
