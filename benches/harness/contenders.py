@@ -21,11 +21,10 @@ daemon off; user root; worker_processes 1; pid {dir}/upstream.pid; error_log {di
 events {{ worker_connections {many}; }}
 http {{
   access_log off; default_type application/json; keepalive_timeout 1h; keepalive_requests 1000000000;
-  sendfile {sendfile}; open_file_cache max=10; client_body_temp_path {dir}/u1; proxy_temp_path {dir}/u2;
+  sendfile on; open_file_cache max=10; client_body_temp_path {dir}/u1; proxy_temp_path {dir}/u2;
   fastcgi_temp_path {dir}/u3; uwsgi_temp_path {dir}/u4; scgi_temp_path {dir}/u5;
   server {{
     listen unix:{socket} backlog=4096; root {dir}/www;
-    location = /version {{ return 200 '{version}'; }}
   }}
 }}
 """
@@ -221,20 +220,21 @@ class Contender:
         return path
 
 
-def start_upstream(directory, sendfile="on"):
+def start_upstream(directory):
     """nginx with the answers: /version of 700 bytes, /containers/json of 50 kB, an export of 1 GiB."""
     www = os.path.join(directory, "www", "containers")
     os.makedirs(os.path.join(www, "x"))
     item = '{"Id":"3f4e8d6b1c0a","Names":["/web"],"Image":"nginx","State":"running","Status":"Up 3 hours"},'
     with open(os.path.join(www, "json"), "w", encoding="utf-8") as file:
         file.write(("[" + item * 600)[:50_000])
+    with open(os.path.join(directory, "www", "version"), "w", encoding="utf-8") as file:
+        file.write(('{"Version":"27.3.1","ApiVersion":"1.47","Os":"linux","Components":[]}' * 11)[:700])
     with open(os.path.join(www, "x", "export"), "wb") as file:
         file.truncate(1 << 30)
     path = os.path.join(directory, "upstream.sock")
     config = os.path.join(directory, "upstream.conf")
-    version = ('{"Version":"27.3.1","ApiVersion":"1.47","Os":"linux","Components":[]}' * 11)[:700]
     with open(config, "w", encoding="utf-8") as file:
-        file.write(UPSTREAM.format(dir=directory, socket=path, many=MANY, version=version, sendfile=sendfile))
+        file.write(UPSTREAM.format(dir=directory, socket=path, many=MANY))
     process = Process(["nginx", "-p", directory, "-c", config], path)
     # Reads the large file once: the first time also pays for its pages.
     with open(os.path.join(www, "x", "export"), "rb") as file:

@@ -150,9 +150,9 @@ def rate(h2load):
 
 
 def succeeded(h2load):
-    asked = int(re.search(r"(\d+) done", h2load)[1])
-    answered = int(re.search(r"(\d+) 2xx", h2load)[1])
-    return answered, asked - answered
+    """How many answers were 2xx, and how many requests got another one or none."""
+    good, *other = map(int, re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", h2load).groups())
+    return good, sum(other) + int(re.search(r"(\d+) failed", h2load)[1])
 
 
 def connected(where):
