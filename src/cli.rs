@@ -166,11 +166,11 @@ pub struct SocketArgs {
 pub struct TlsArgs {
     /// Speak TLS; =false allows plain TCP beyond this machine
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = clap::builder::BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLS")]
+    #[arg(value_parser = BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLS")]
     pub tls: Option<bool>,
     /// Speak TLS, and let in only clients with a certificate of --tlscacert
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    #[arg(value_parser = clap::builder::BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLSVERIFY")]
+    #[arg(value_parser = BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLSVERIFY")]
     pub tlsverify: Option<bool>,
     /// The CAs of the clients' certificates [default: ca.pem in $DOCKER_CERT_PATH, else ~/.docker]
     #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSCACERT")]
@@ -277,7 +277,7 @@ pub enum LogLevel {
     Info,
     /// Also allowed requests.
     Debug,
-    /// Also connections.
+    /// Everything there is.
     Trace,
 }
 
@@ -346,8 +346,7 @@ pub fn names_table() -> String {
     for (name, paths) in rows {
         text.push_str(&format!("  {name:width$}  {}\n", paths.join(" ")));
     }
-    let warned: Vec<_> = CATALOG.iter().filter(|row| row.hands_out_files).map(|row| row.name).collect();
-    let mut warned = warned;
+    let mut warned: Vec<_> = CATALOG.iter().filter(|row| row.hands_out_files).map(|row| row.name).collect();
     warned.dedup();
     text.push_str(&format!("These hand out file contents: {}.\n", warned.join(", ")));
     text.push_str("Every flag can also be set by its environment variable. More: docker-proxy-acl endpoints");

@@ -296,7 +296,10 @@ fn leads_to(upstream: &Address, listener: &Address) -> bool {
     here == there
         && match (to.parse::<IpAddr>(), at.parse::<IpAddr>()) {
             (Ok(to), Ok(at)) => {
-                to == at || (at.is_unspecified() && to.is_loopback() && to.is_ipv4() == at.is_ipv4())
+                let (to, at) = (to.to_canonical(), at.to_canonical());
+                // To connect to no address in particular is to connect to this machine.
+                let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+                to == at || (here(to) && here(at) && to.is_ipv4() == at.is_ipv4())
             }
             (Ok(to), Err(_)) => local(at) && to.is_loopback(),
             (Err(_), Ok(at)) => local(to) && (at.is_loopback() || at.is_unspecified()),

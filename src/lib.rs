@@ -3,7 +3,8 @@
 //! A request flows one way through these rooms, and whoever reads them in this order has read the
 //! program: [`cli`] -> [`config`] -> [`listener`] -> [`acl`] -> [`proxy`], with [`server`] tying them
 //! together, [`tls`] around the connections of both sides, and [`command`] holding what the program does
-//! besides.
+//! besides. [`sandbox`] and [`descriptors`] see to the process itself, [`announce`], [`log`] and [`shutdown`]
+//! to its beginning, its words and its end.
 
 pub mod acl;
 pub mod address;

@@ -166,7 +166,10 @@ fn welcome(socket: Socket, context: Context, entrance: &Entrance, admission: &Ar
         Err(full) => {
             let Client { peer, listener } = &context.client;
             tracing::warn!(status = 503, client = %peer, listener = %listener, "refused: {full}");
-            turn_away(&socket, Reply::no_place(full));
+            // Whoever speaks TLS could not read it.
+            if matches!(entrance, Entrance::Plain) {
+                turn_away(&socket, Reply::no_place(full));
+            }
         }
     }
 }

@@ -149,6 +149,8 @@ fn check_says_what_would_be_answered_and_what_would_change_it() {
         ),
         (&["-a", "containers", "GET", "/nowhere"], 1, "404: no -a allows it: not in the catalog"),
         (&["-a", "containers", "GET", "/containers/../info"], 1, "400: the path has a dot segment"),
+        (&["-a", "containers", "GET", "http://docker/containers/json"], 0, "allowed: /containers/json"),
+        (&["-a", "containers", "GET", "/containers/json?a#b"], 1, "400: the request's target is neither"),
     ] {
         let output = run(&[&["check"], args].concat());
         let line = String::from_utf8(output.stdout).unwrap();

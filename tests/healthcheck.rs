@@ -38,6 +38,16 @@ fn it_works_whatever_names_are_enabled() {
 }
 
 #[test]
+fn its_questions_are_no_warnings() {
+    let engine = ponging();
+    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    let (_, line) = healthcheck(proxy.socket(), engine.socket());
+    assert!(line.starts_with("healthy"), "{line}");
+    proxy.logged(&["DEBUG", "asked for its health"]);
+    assert!(!proxy.log().iter().any(|line| line.contains("refused")), "{:#?}", proxy.log());
+}
+
+#[test]
 fn it_says_when_the_listener_is_gone() {
     let engine = ponging();
     let (code, line) = healthcheck(&engine.socket().with_file_name("none"), engine.socket());

@@ -88,6 +88,21 @@ fn a_client_cannot_forge_a_line() {
 }
 
 #[test]
+fn a_line_is_not_as_long_as_a_client_likes() {
+    let engine = engine();
+    let proxy = Proxy::before(engine.socket()).allow("images:inspect").start();
+    let long = "A".repeat(60_000);
+    proxy.raw(format!("{long} /version HTTP/1.0\r\n\r\n"));
+    proxy.raw(format!("GET /{long} HTTP/1.0\r\n\r\n"));
+    proxy.raw(format!("GET /images/{long}/json HTTP/1.0\r\n\r\n"));
+    proxy.logged(&["allowed"]);
+    support::until("two were refused", || {
+        proxy.log().iter().filter(|line| line.contains("refused")).count() == 2
+    });
+    assert!(proxy.log().iter().all(|line| line.len() < 3000));
+}
+
+#[test]
 fn names_that_hand_out_files_are_warned_about_at_start() {
     let engine = engine();
     let proxy = Proxy::before(engine.socket()).allow("containers:export,images:export,info").start();

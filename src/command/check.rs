@@ -4,14 +4,18 @@ use http::Method;
 
 use super::Outcome;
 use crate::acl::{Acl, Decision};
+use crate::proxy::head::parse_target;
 
 /// The verdict on a request in one line, without a line end.
 pub fn verdict(acl: &Acl, method: &str, path: &str) -> (Outcome, String) {
     let Ok(method) = Method::from_bytes(method.as_bytes()) else {
         return (Outcome::No, format!("400: '{}' is no method", method.escape_debug()));
     };
-    let path = path.split_once('?').map_or(path, |(path, _query)| path);
-    let decision = acl.decide(&method, path);
+    let target = match parse_target(path) {
+        Ok(target) => target,
+        Err(malformed) => return (Outcome::No, format!("400: {malformed}")),
+    };
+    let decision = acl.decide(&method, target.path());
     let way_out = if method == Method::GET {
         decision.way_out()
     } else {

@@ -1,8 +1,7 @@
 //! `healthcheck`: asks the running listeners and the engine behind them.
 //!
 //! A listener is alive when it answers HTTP at all, whatever names are enabled, and be it to say that TLS
-//! is spoken there; the engine is asked
-//! for `/_ping` directly, which needs no name.
+//! is spoken there; the engine is asked for `/_ping` directly, which needs no name.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -22,6 +21,7 @@ use crate::address::Address;
 use crate::cli::{Cli, ListenArgs, UpstreamArgs};
 use crate::config::{self, ConfigError, UpstreamConfig};
 use crate::proxy::exchange::Stream;
+use crate::proxy::service::HEALTHCHECK_AGENT;
 use crate::proxy::upstream::Upstream;
 
 /// How long each of them may take.
@@ -103,7 +103,8 @@ async fn ask_engine(config: &UpstreamConfig) -> Result<(), String> {
 async fn ask(address: &Address) -> io::Result<String> {
     let answer = async {
         let mut stream = connect(address).await?;
-        stream.write_all(b"GET /_ping HTTP/1.0\r\nUser-Agent: docker-proxy-acl-healthcheck\r\n\r\n").await?;
+        let request = format!("GET /_ping HTTP/1.0\r\nUser-Agent: {HEALTHCHECK_AGENT}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(1024).read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

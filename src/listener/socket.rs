@@ -207,7 +207,8 @@ impl AsyncRead for Socket {
             let mut read = None;
             let result = self.0.try_io(Interest::READABLE, |fd| {
                 let n = *read.insert(rustix::io::read(fd, &mut *space)?);
-                // A short read has drained the socket: the next one would only find nothing.
+                // A short read has drained the socket, unless its client plays tricks (a descriptor sent
+                // along, urgent data) and then waits for itself: the next would only find nothing.
                 if n < space.len() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
             match (read, result) {

@@ -112,6 +112,8 @@ fn make_directory(directory: &Path, owner: Option<u32>) -> Result<(), Problem> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => check_directory(directory, owner),
         Err(error) => Err(making(error)),
         Ok(()) => {
+            // Whatever the umask is: clients of other users have to get through.
+            std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).map_err(making)?;
             check_directory(directory, owner)?;
             hand_over(directory, owner);
             Ok(())
@@ -122,13 +124,12 @@ fn make_directory(directory: &Path, owner: Option<u32>) -> Result<(), Problem> {
 /// Sees that nobody else can swap the socket or the directories that lead to it.
 fn check_directory(directory: &Path, owner: Option<u32>) -> Result<(), Problem> {
     let real = directory.canonicalize().map_err(|e| Problem::Io("cannot find its directory", e))?;
-    for (step, ancestor) in real.ancestors().enumerate() {
+    for ancestor in real.ancestors() {
         let found =
             std::fs::metadata(ancestor).map_err(|e| Problem::Io("cannot look at its directory", e))?;
         let me = rustix::process::geteuid().as_raw();
         let hand = Hand { mode: found.mode(), owner: found.uid(), me, heir: owner.unwrap_or(me) };
-        let danger = if step == 0 { hand.danger_in_directory() } else { hand.danger_above() };
-        if let Some(danger) = danger {
+        if let Some(danger) = hand.danger() {
             return Err(Problem::Directory(ancestor.to_owned(), danger));
         }
     }
@@ -162,20 +163,15 @@ struct Hand {
 }
 
 impl Hand {
-    /// How others could swap the socket in the directory that holds it.
-    fn danger_in_directory(&self) -> Option<&'static str> {
+    /// How others could swap what stands in the directory.
+    fn danger(&self) -> Option<&'static str> {
+        const WRITABLE_BY_OTHERS: u32 = 0o002;
+        const STICKY: u32 = 0o1000;
         if ![0, self.me, self.heir].contains(&self.owner) {
             return Some(
                 "belongs to another user, who could swap the socket; choose a directory of root's or your own",
             );
         }
-        self.danger_above()
-    }
-
-    /// How others could swap the directory itself.
-    fn danger_above(&self) -> Option<&'static str> {
-        const WRITABLE_BY_OTHERS: u32 = 0o002;
-        const STICKY: u32 = 0o1000;
         (self.mode & WRITABLE_BY_OTHERS != 0 && self.mode & STICKY == 0)
             .then_some("is writable by everyone, who could swap the socket; 'chmod o-w' it or choose another")
     }
@@ -223,9 +219,11 @@ fn open_up(file: &SocketFile) -> Result<(), Problem> {
         }
         Group::Default => {}
     }
-    hand_over(&file.path, file.owner);
     std::fs::set_permissions(&file.path, std::fs::Permissions::from_mode(file.mode))
-        .map_err(|e| Problem::Io("cannot set its mode", e))
+        .map_err(|e| Problem::Io("cannot set its mode", e))?;
+    // Last: without CAP_FOWNER the mode of another user's file cannot be set.
+    hand_over(&file.path, file.owner);
+    Ok(())
 }
 
 /// Best effort: where root lacks CAP_CHOWN the file stays root's, and stays where it is at the end.
@@ -272,7 +270,7 @@ mod tests {
     use super::*;
 
     fn danger(mode: u32, owner: u32) -> bool {
-        Hand { mode, owner, me: 1000, heir: 1002 }.danger_in_directory().is_some()
+        Hand { mode, owner, me: 1000, heir: 1002 }.danger().is_some()
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn syntax(error: httparse::Error) -> Malformed {
 fn examine_fields(request: &httparse::Request<'_, '_>) -> Result<Body, Malformed> {
     let http_1_0 = request.version == Some(0);
     let framing = Framing::of(request.headers);
-    check_target(request.path.unwrap_or_default())?;
+    parse_target(request.path.unwrap_or_default())?;
     if framing.hosts > 1 || (framing.hosts == 0 && !http_1_0) {
         return Err(Malformed::Host);
     }
@@ -182,11 +182,14 @@ fn decimal(value: &[u8]) -> Result<u64, ()> {
 }
 
 /// Takes origin form, absolute form, and what CONNECT and `OPTIONS *` use; these lead nowhere later.
-fn check_target(target: &str) -> Result<(), Malformed> {
+///
+/// # Errors
+/// [`Malformed::Target`] for anything else.
+pub fn parse_target(target: &str) -> Result<Uri, Malformed> {
     let plain = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     let uri: Uri = target.parse().map_err(|_| Malformed::Target)?;
     let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
-    if plain && scheme { Ok(()) } else { Err(Malformed::Target) }
+    if plain && scheme { Ok(uri) } else { Err(Malformed::Target) }
 }
 
 impl Malformed {

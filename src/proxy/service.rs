@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 
 use super::activity::{Activity, Busy};
@@ -14,6 +14,9 @@ use super::headers;
 use super::replies::Reply;
 use super::upstream::{Upstream, UpstreamError};
 use crate::acl::{Acl, CanonicalPath, Decision, Endpoint};
+
+/// How `docker-proxy-acl healthcheck` calls itself in `User-Agent`.
+pub const HEALTHCHECK_AGENT: &str = "docker-proxy-acl-healthcheck";
 
 /// What a listener does with requests.
 pub struct Service {
@@ -58,7 +61,7 @@ impl Service {
             Ok(answer) => {
                 let account = tracing::enabled!(tracing::Level::DEBUG).then(|| Account {
                     client: client.clone(),
-                    path: path.as_str().to_owned(),
+                    path: for_log(path.as_str()),
                     status: answer.status(),
                     began,
                     bytes: 0,
@@ -73,7 +76,7 @@ impl Service {
                 let reply = reply_to(&error);
                 tracing::warn!(
                     status = reply.status().as_u16(),
-                    path = path.as_str(),
+                    path = for_log(path.as_str()),
                     client = %client.peer,
                     listener = %client.listener,
                     upstream = %self.upstream.address(),
@@ -97,12 +100,23 @@ fn refuse(
         Decision::Malformed(problem) => Reply::malformed_path(*problem),
         _ => Reply::not_found(),
     };
+    if asks_for_health(request) {
+        tracing::debug!(client = %client.peer, listener = %client.listener, "asked for its health");
+        return made(reply, busy);
+    }
     let way_out = if request.method() == Method::GET {
         refusal.way_out()
     } else {
         "no -a allows another method than GET".to_owned()
     };
     turn_down(reply, &way_out, request, client, busy)
+}
+
+/// Whether this is `docker-proxy-acl healthcheck`, for which any answer will do; its refusal every half
+/// minute is no warning. Who pretends to be it hides that it was refused `/_ping`, and no more.
+fn asks_for_health(request: &Request<Incoming>) -> bool {
+    let agent = request.headers().get(header::USER_AGENT);
+    request.uri().path() == "/_ping" && agent.is_some_and(|agent| agent == HEALTHCHECK_AGENT)
 }
 
 /// Gives an answer other than the engine's and tells the log.
@@ -115,7 +129,7 @@ fn turn_down(
 ) -> Response<ReplyBody> {
     tracing::warn!(
         status = reply.status().as_u16(),
-        method = %request.method(),
+        method = %for_log(request.method().as_str()),
         path = for_log(request.uri().path()),
         client = %client.peer,
         listener = %client.listener,
@@ -140,13 +154,14 @@ fn reply_to(error: &UpstreamError) -> Reply {
     }
 }
 
-/// A path as a log line shows it: the beginning says enough, and a client must not fill disks with one
-/// request.
-fn for_log(path: &str) -> String {
+/// A path or a method, which the gate lets be no more than visible ASCII, as a log line shows it: the
+/// beginning says enough, and a client must not fill disks with one request.
+fn for_log(text: &str) -> String {
     const MOST: usize = 1024;
-    let shown: String = path.chars().take(MOST).collect();
-    let rest = if shown.len() < path.len() { "..." } else { "" };
-    format!("{}{rest}", shown.escape_debug())
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// What the engine is asked for: the canonical path and the query as it came. `None` if that is too
