@@ -7,6 +7,7 @@ as all share the machine with the load and the upstream.
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -99,11 +100,15 @@ class Process:
         raise SystemExit(f"{self.child.args[0]} does not listen on {address}")
 
     def stop(self):
+        family = self.family()
         self.child.terminate()
         try:
             self.child.wait(5)
         except subprocess.TimeoutExpired:
-            self.child.kill()
+            # A main process that is killed leaves its workers behind.
+            for pid in family:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.child.wait()
 
     def family(self):
