@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::Figures;
@@ -22,12 +23,12 @@ pub struct Plan {
     command: Vec<String>,
 }
 
-/// Ends the program whatever happens.
+/// Ends the program whatever happens; by SIGTERM, because nginx killed otherwise leaves its worker.
 struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let _ = self.0.wait();
     }
 }
