@@ -109,11 +109,11 @@ impl Acl {
 }
 
 impl Decision<'_> {
-    /// The `-a` that would let the same path be read, or why none would.
-    pub fn way_out(&self) -> String {
+    /// The `-a` that would allow a request with this method, or why none would.
+    pub fn way_out(&self, method: &Method) -> String {
         match self {
-            Self::Allow(..) => "it is allowed".to_owned(),
-            Self::OnlyGet(_) => "no -a allows another method than GET".to_owned(),
+            _ if method != Method::GET => "no -a allows another method than GET".to_owned(),
+            Self::Allow(..) | Self::OnlyGet(_) => "it is allowed".to_owned(),
             Self::NotEnabled(Endpoint { name, group: Some(group), .. }) if group != name => {
                 format!("-a {name} or -a {group} allows it")
             }

@@ -16,11 +16,7 @@ pub fn verdict(acl: &Acl, method: &str, path: &str) -> (Outcome, String) {
         Err(malformed) => return (Outcome::No, format!("400: {malformed}")),
     };
     let decision = acl.decide(&method, target.path());
-    let way_out = if method == Method::GET {
-        decision.way_out()
-    } else {
-        "no -a allows another method than GET".to_owned()
-    };
+    let way_out = decision.way_out(&method);
     match &decision {
         Decision::Allow(endpoint, path) => {
             (Outcome::Yes, format!("allowed: {} is {}; the engine answers", path.as_str(), endpoint.name))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, Version, header};
+use http::{Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 
 use super::activity::{Activity, Busy};
@@ -104,12 +104,7 @@ fn refuse(
         tracing::debug!(client = %client.peer, listener = %client.listener, "asked for its health");
         return made(reply, busy);
     }
-    let way_out = if request.method() == Method::GET {
-        refusal.way_out()
-    } else {
-        "no -a allows another method than GET".to_owned()
-    };
-    turn_down(reply, &way_out, request, client, busy)
+    turn_down(reply, &refusal.way_out(request.method()), request, client, busy)
 }
 
 /// Whether this is `docker-proxy-acl healthcheck`, for which any answer will do; its refusal every half
