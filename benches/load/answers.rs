@@ -111,7 +111,11 @@ pub fn head_len(received: &[u8]) -> Option<usize> {
     received.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
-fn content_length(head: &[u8]) -> io::Result<u64> {
+/// The length of the body behind a head.
+///
+/// # Errors
+/// If the answer is not a 200 with a length.
+pub fn content_length(head: &[u8]) -> io::Result<u64> {
     let head = String::from_utf8_lossy(head).to_ascii_lowercase();
     let bad = || io::Error::other(format!("not a 200 with a length: {head}"));
     let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));

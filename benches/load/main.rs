@@ -1,10 +1,12 @@
 //! Load that no packaged tool makes over Unix sockets, for `benches/run`: a fixed rate, one large
-//! answer, a connection per request, events to many watchers, the first answer after a start.
+//! answer, a connection per request, thousands of connections, events to many watchers, the first
+//! answer after a start.
 //!
 //! Each prints one JSON object. Connections are HTTP/1.1 and written by hand, so that as little as
 //! possible of what is measured is the measuring.
 
 mod answers;
+mod crowd;
 mod events;
 mod latency;
 mod start;
@@ -28,6 +30,8 @@ enum Load {
     },
     /// Requests one after the other, each on its own connection
     Fresh(answers::Plan),
+    /// Requests on many connections that are all there from the beginning
+    Crowd(crowd::Plan),
     /// Events from an engine that this plays itself to watchers that it is too
     Events(events::Plan),
     /// The time from the start of a program to its first answer
@@ -39,6 +43,7 @@ fn main() -> ExitCode {
         Load::Latency(plan) => latency::measure(&plan),
         Load::Download { socket, path } => answers::download(&socket, &path),
         Load::Fresh(plan) => answers::fresh(&plan),
+        Load::Crowd(plan) => crowd::measure(&plan),
         Load::Events(plan) => events::measure(&plan),
         Load::Start(plan) => start::measure(&plan),
     };
