@@ -16,6 +16,7 @@ use super::pool::Pool;
 /// before, it takes the connection with it.
 pub struct AnswerBody {
     incoming: Incoming,
+    /// Gone only when this is dropped.
     connection: Option<Connection>,
     pool: Arc<Pool>,
 }
@@ -24,7 +25,7 @@ impl AnswerBody {
     /// The answer of an exchange over a connection that `pool` gets afterwards.
     pub fn of(exchange: Exchange, pool: &Arc<Pool>) -> Response<Self> {
         let Exchange { answer, connection } = exchange;
-        answer.map(|incoming| Self { incoming, connection, pool: Arc::clone(pool) })
+        answer.map(|incoming| Self { incoming, connection: Some(connection), pool: Arc::clone(pool) })
     }
 }
 
@@ -37,15 +38,10 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
-            return Poll::Ready(frame);
+        match &mut this.connection {
+            Some(connection) => connection.poll_frame(cx, &mut this.incoming),
+            None => Poll::Ready(None),
         }
-        if let Some(connection) = &mut this.connection
-            && connection.poll_drive(cx).is_ready()
-        {
-            this.connection = None;
-        }
-        Pin::new(&mut this.incoming).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
