@@ -76,7 +76,11 @@ pub enum Malformed {
 /// it, so that a head that comes byte by byte is not parsed once for every byte.
 pub fn may_be_whole(received: &[u8], from: usize) -> bool {
     let tail = &received[from.saturating_sub(2)..];
-    tail.windows(2).any(|pair| pair == b"\n\n") || tail.windows(3).any(|three| three == b"\n\r\n")
+    let mut lines = tail.split(|byte| *byte == b'\n');
+    // The first may have begun before, the last has not ended yet.
+    lines.next();
+    lines.next_back();
+    lines.any(|line| matches!(line, b"" | b"\r"))
 }
 
 /// Whether a request can begin like this: with a method's first letter, perhaps after a line end or
