@@ -28,7 +28,8 @@ static HOP_BY_HOP: [HeaderName; 8] = [
 
 /// The fields of the request to the engine: a fixed `Host`, and of the client's the few that matter.
 pub fn for_engine(client: &HeaderMap, host: &http::HeaderValue) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(FORWARDED.len() + 1);
+    // hyper takes the same map for the answer's fields, of which the engine sends about eight.
+    let mut headers = HeaderMap::with_capacity(12);
     headers.insert(header::HOST, host.clone());
     for name in &FORWARDED {
         for value in client.get_all(name) {
@@ -44,8 +45,10 @@ pub fn strip_hop_by_hop(answer: &mut HeaderMap) {
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        // What nearly always stands there, and is in the table.
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| name.parse().ok())
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRAILER)
         .collect();
     for name in HOP_BY_HOP.iter().chain(&named) {
