@@ -26,14 +26,10 @@ impl Pool {
         Self { idle: Mutex::default() }
     }
 
-    /// The most recently used connection that the engine has not closed meanwhile.
+    /// The most recently used connection. Whether the engine has closed it meanwhile is seen when it is
+    /// used.
     pub fn take(&self) -> Option<Connection> {
-        loop {
-            let mut connection = self.lock().pop()?.connection;
-            if connection.settle() == Condition::Ready {
-                return Some(connection);
-            }
-        }
+        self.lock().pop().map(|idle| idle.connection)
     }
 
     /// Keeps a connection if it is good for another request, else closes it. What comes on it meanwhile
