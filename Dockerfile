@@ -5,15 +5,12 @@ ARG BUILDER=rust:1-slim-bookworm
 
 FROM ${BUILDER} AS build
 WORKDIR /build
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock build-static ./
 COPY src src
 # Cargo.toml names these, so cargo wants them there.
 COPY benches benches
 COPY tests/inside_the_sandbox.rs tests/
-# A target is named so that build scripts are not built static, which proc macros cannot be.
-RUN target=$(rustc -vV | sed -n 's/^host: //p') \
- && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --bin docker-proxy-acl --target "$target" \
- && cp "target/$target/release/docker-proxy-acl" /docker-proxy-acl
+RUN cp "$(./build-static)" /docker-proxy-acl
 
 FROM scratch
 COPY --from=build /docker-proxy-acl /docker-proxy-acl
