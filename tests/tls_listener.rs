@@ -138,6 +138,21 @@ fn plain_http_is_told_in_the_words_of_dockerd() {
 }
 
 #[test]
+fn a_healthcheck_needs_no_certificate_and_is_no_warning() {
+    let (mock, pki) = (Mock::answering(OK), Pki::new());
+    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let listener = format!("tcp://localhost:{}", port(&proxy));
+    let output = support::proxy::program()
+        .args(["healthcheck", "--listen", &listener, "--upstream"])
+        .arg(mock.socket())
+        .output()
+        .unwrap();
+    assert!(said(&output).starts_with("healthy"), "{}", said(&output));
+    proxy.logged(&["DEBUG asked for its health"]);
+    assert!(!proxy.log().iter().any(|line| line.contains("refused")), "{:#?}", proxy.log());
+}
+
+#[test]
 fn what_is_no_tls_is_refused() {
     let (mock, pki) = (Mock::answering(OK), Pki::new());
     let proxy = verifying(&pki, mock.socket()).allow("version").start();

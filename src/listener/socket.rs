@@ -58,19 +58,17 @@ impl Socket {
         Watch(Arc::clone(&self.0))
     }
 
-    /// The first byte that the client sent, left where it is; `None` if it sent none and is done.
+    /// What the client sent first, as far as it is there and fits, left where it is; nothing if it sent
+    /// nothing and is done.
     ///
     /// # Errors
     /// If the connection broke.
-    pub async fn peek(&self) -> io::Result<Option<u8>> {
-        let mut byte = [0; 1];
+    pub async fn peek<'a>(&self, space: &'a mut [u8]) -> io::Result<&'a [u8]> {
         loop {
             self.0.ready(Interest::READABLE).await?;
-            match self
-                .0
-                .try_io(Interest::READABLE, |fd| Ok(rustix::net::recv(fd, &mut byte[..], RecvFlags::PEEK)?.0))
-            {
-                Ok(read) => return Ok((read > 0).then_some(byte[0])),
+            let look = |fd: BorrowedFd<'_>| Ok(rustix::net::recv(fd, &mut *space, RecvFlags::PEEK)?.0);
+            match self.0.try_io(Interest::READABLE, look) {
+                Ok(len) => return Ok(&space[..len]),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }

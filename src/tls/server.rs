@@ -21,6 +21,7 @@ use super::{ALPN, VERSIONS, provider};
 use crate::listener::peer::Identity as PeerIdentity;
 use crate::listener::socket::Socket;
 use crate::proxy::head::may_be_a_beginning;
+use crate::proxy::service::HEALTHCHECK_AGENT;
 
 /// Shakes hands with clients.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub enum Refusal {
     Certificate(String),
     /// It speaks HTTP without TLS.
     PlainHttp,
+    /// It speaks HTTP without TLS and is `docker-proxy-acl healthcheck`, for which any answer will do.
+    AsksForHealth,
     /// What it speaks is not TLS.
     NotTls,
     /// It speaks only versions of TLS older than 1.2.
@@ -120,11 +123,15 @@ impl Acceptor {
 }
 
 async fn not_tls(socket: &Socket) -> Option<Refusal> {
-    match socket.peek().await {
-        Ok(Some(HANDSHAKE)) => None,
-        Ok(Some(byte)) if may_be_a_beginning(&[byte]) => Some(Refusal::PlainHttp),
-        Ok(Some(_)) => Some(Refusal::NotTls),
-        Ok(None) | Err(_) => Some(Refusal::Gone),
+    let mut space = [0; 128];
+    match socket.peek(&mut space).await {
+        Ok([HANDSHAKE, ..]) => None,
+        Ok(beginning @ [first, ..]) if may_be_a_beginning(&[*first]) => {
+            let asks = String::from_utf8_lossy(beginning).contains(HEALTHCHECK_AGENT);
+            Some(if asks { Refusal::AsksForHealth } else { Refusal::PlainHttp })
+        }
+        Ok([_, ..]) => Some(Refusal::NotTls),
+        Ok([]) | Err(_) => Some(Refusal::Gone),
     }
 }
 
@@ -225,12 +232,12 @@ impl Refusal {
 
     /// Whether words of HTTP would be understood.
     pub fn is_plain_http(&self) -> bool {
-        *self == Self::PlainHttp
+        matches!(self, Self::PlainHttp | Self::AsksForHealth)
     }
 
-    /// Whether it is more than a client that came and went, as port scanners and some health checks do.
+    /// Whether it is more than a client that came and went, as port scanners and health checks do.
     pub fn is_worth_a_warning(&self) -> bool {
-        *self != Self::Gone
+        !matches!(self, Self::Gone | Self::AsksForHealth)
     }
 
     /// What whoever runs the client can do about it.
@@ -263,6 +270,7 @@ impl fmt::Display for Refusal {
             Self::NotForClients => write!(f, "the client's certificate is not for clients"),
             Self::Certificate(problem) => write!(f, "the client's certificate cannot be used: {problem}"),
             Self::PlainHttp => write!(f, "the client sent plain HTTP where TLS is spoken"),
+            Self::AsksForHealth => write!(f, "asked for its health"),
             Self::NotTls => write!(f, "the client did not speak TLS"),
             Self::OldTls => write!(f, "the client speaks neither TLS 1.2 nor 1.3"),
             Self::Incompatible(problem) => write!(f, "the client's TLS and this one do not meet: {problem}"),
