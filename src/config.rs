@@ -220,10 +220,9 @@ pub fn acl(names: &[String]) -> Result<Acl, ConfigError> {
 /// If an address is none, or stands there twice.
 pub fn listen_addresses(args: &ListenArgs) -> Result<Vec<Address>, ConfigError> {
     let mut addresses: Vec<Address> = Vec::new();
-    let filename = args.filename.as_ref().map(|path| (path.to_string_lossy().into_owned(), "--filename"));
+    let filename = args.filename.as_ref().map(|path| (format!("unix://{path}"), "--filename"));
     let given = args.listen.iter().map(|text| (text.clone(), "--listen"));
     for (text, flag) in given.chain(filename) {
-        let text = if flag == "--filename" { format!("unix://{text}") } else { text };
         let address = text.parse().map_err(|error| ConfigError::Address(flag, error))?;
         if addresses.iter().any(|known| same_place(known, &address)) {
             return Err(ConfigError::Twice(address));
