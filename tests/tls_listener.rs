@@ -150,6 +150,8 @@ fn a_healthcheck_needs_no_certificate_and_is_no_warning() {
     assert!(said(&output).starts_with("healthy"), "{}", said(&output));
     proxy.logged(&["DEBUG asked for its health"]);
     assert!(!proxy.log().iter().any(|line| line.contains("refused")), "{:#?}", proxy.log());
+    curl(&["-A", "docker-proxy-acl-healthcheck", &format!("http://localhost:{}/version", port(&proxy))]);
+    proxy.logged(&["WARN refused: the client sent plain HTTP"]);
 }
 
 #[test]

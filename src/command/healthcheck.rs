@@ -21,7 +21,7 @@ use crate::address::Address;
 use crate::cli::{Cli, ListenArgs, UpstreamArgs};
 use crate::config::{self, ConfigError, UpstreamConfig};
 use crate::proxy::exchange::Stream;
-use crate::proxy::service::HEALTHCHECK_AGENT;
+use crate::proxy::service::HEALTHCHECK_REQUEST;
 use crate::proxy::upstream::Upstream;
 
 /// How long each of them may take.
@@ -103,8 +103,7 @@ async fn ask_engine(config: &UpstreamConfig) -> Result<(), String> {
 async fn ask(address: &Address) -> io::Result<String> {
     let answer = async {
         let mut stream = connect(address).await?;
-        let request = format!("GET /_ping HTTP/1.0\r\nUser-Agent: {HEALTHCHECK_AGENT}\r\n\r\n");
-        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(HEALTHCHECK_REQUEST.as_bytes()).await?;
         let mut answer = Vec::new();
         stream.take(1024).read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())

@@ -265,3 +265,24 @@ impl AsyncWrite for Socket {
         Poll::Ready(rustix::net::shutdown(self.0.as_fd(), Shutdown::Write).map_err(io::Error::from))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_are_gathered_if_all_of_them_fit() {
+        let mut space = [0; GATHERED];
+        let mut gathered = |slices: &[&[u8]]| {
+            let slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+            gather(&slices, &mut space).map(<[u8]>::to_vec)
+        };
+        let full = [7; GATHERED];
+        assert_eq!(gathered(&[]).unwrap(), b"");
+        assert_eq!(gathered(&[b"head", b"", b"body"]).unwrap(), b"headbody");
+        assert_eq!(gathered(&[&full]).unwrap(), full);
+        assert_eq!(gathered(&[&full[1..], b"b"]).unwrap()[GATHERED - 2..], [7, b'b']);
+        assert_eq!(gathered(&[&full, b"x"]), None);
+        assert_eq!(gathered(&[b"x", &full]), None);
+    }
+}

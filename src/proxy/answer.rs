@@ -16,7 +16,7 @@ use super::pool::Pool;
 /// before, it takes the connection with it.
 pub struct AnswerBody {
     incoming: Incoming,
-    /// Gone only when this is dropped.
+    /// Given away when this is dropped.
     connection: Option<Connection>,
     pool: Arc<Pool>,
 }
@@ -38,10 +38,8 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let this = &mut *self;
-        match &mut this.connection {
-            Some(connection) => connection.poll_frame(cx, &mut this.incoming),
-            None => Poll::Ready(None),
-        }
+        let connection = this.connection.as_mut().expect("it is given away only when this is dropped");
+        connection.poll_frame(cx, &mut this.incoming)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -74,13 +74,13 @@ impl Connection {
         Ok(Self { sender, driver: Driver(Some(Box::new(driver))) })
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer. hyper reads before it writes: if anything
+    /// has come meanwhile that nobody asked for, or the end, the request is not sent.
     ///
     /// # Errors
     /// If the connection breaks before, or the engine answers what is not HTTP.
     pub async fn exchange(mut self, request: Request<NoBody>) -> hyper::Result<Exchange> {
-        // Without tokio's budget: who exceeds that is woken to try again, and here nobody is.
-        let mut answer = pin!(unconstrained(self.sender.send_request(request)));
+        let mut answer = pin!(self.sender.send_request(request));
         let answer = poll_fn(|cx| self.driver.poll_until(cx, |cx| answer.as_mut().poll(cx))).await?;
         Ok(Exchange { answer, connection: self })
     }
@@ -111,22 +111,25 @@ impl Driver {
     ///
     /// hyper is made for two tasks and wakes the one when the other has done something. Here both are one,
     /// which would run again for nothing. So it works with nobody to wake first, and only if that has not
-    /// sufficed it leaves word with the stream.
+    /// sufficed once more with the one who waits: nothing is pending without having left word with the
+    /// stream just before. Once the connection has ended, `look` finds that, as hyper's part is gone.
     fn poll_until<T>(
         &mut self,
         cx: &mut Context<'_>,
         mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
         let nobody = &mut Context::from_waker(Waker::noop());
-        if let found @ Poll::Ready(_) = look(nobody) {
+        // Without tokio's budget: who has used that up is woken to look again, and here nobody is.
+        let mut look = || pin!(unconstrained(poll_fn(&mut look))).poll(nobody);
+        if let found @ Poll::Ready(_) = look() {
             return found;
         }
-        self.drive(nobody);
-        if let found @ Poll::Ready(_) = look(nobody) {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        if let found @ Poll::Ready(_) = look() {
             return found;
         }
         self.drive(cx);
-        look(nobody)
+        look()
     }
 
     /// Moves what can be moved now.
@@ -149,5 +152,99 @@ pub fn cause(error: &hyper::Error) -> String {
     match deepest.downcast_ref::<io::Error>() {
         Some(io) => io.to_string(),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+    use tokio::task::{coop, yield_now};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// Answers a request in pieces, between which the other task has its turn.
+    async fn answer_in_pieces(mut stream: UnixStream) {
+        let asked = stream.read(&mut [0; 1024]).await.unwrap();
+        assert!(asked > 0);
+        for piece in [
+            "HTTP/1.1 200 OK\r\nTransfer-",
+            "Encoding: chunked\r\n\r\n5\r\nfirst\r\n6\r\nsec",
+            "ond\r\n0\r\n\r\n",
+        ] {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            yield_now().await;
+        }
+    }
+
+    async fn ask(stream: UnixStream) -> Bytes {
+        let connection = Connection::over(Box::new(stream)).await.unwrap();
+        let Exchange { answer, mut connection } =
+            connection.exchange(Request::new(NoBody::new())).await.unwrap();
+        let mut body = answer.into_body();
+        let mut whole = Vec::new();
+        while let Some(frame) = poll_fn(|cx| connection.poll_frame(cx, &mut body)).await {
+            whole.extend(frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(connection.settle(), Condition::Ready);
+        whole.into()
+    }
+
+    #[tokio::test]
+    async fn an_answer_comes_whatever_its_task_has_left_of_tokio_s_budget() {
+        const BUDGET: usize = 128;
+        for first in 0..=BUDGET {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            tokio::spawn(answer_in_pieces(theirs));
+            let mut asking = pin!(ask(ours));
+            let mut spent = first;
+            let answer = poll_fn(|cx| {
+                for _ in 0..spent {
+                    if let Poll::Ready(step) = coop::poll_proceed(cx) {
+                        step.made_progress();
+                    }
+                }
+                spent = (spent + 31) % (BUDGET + 1);
+                asking.as_mut().poll(cx)
+            });
+            let answer = tokio::time::timeout(PATIENCE, answer).await;
+            assert_eq!(answer.expect("it hangs"), "firstsecond", "{first} of {BUDGET} spent");
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_is_woken_for_what_comes_and_not_for_what_it_does_itself() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut cx = Context::from_waker(&waker);
+        let mut asking = pin!(ask(ours));
+        assert!(asking.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        theirs.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+        let word = async {
+            while woken.0.load(Ordering::Relaxed) == 0 {
+                yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, word).await.expect("nobody is woken");
+        assert_eq!(asking.poll(&mut cx), Poll::Ready("hi".into()));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -269,6 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn a_blank_line_is_seen_where_it_ends_and_nowhere_else() {
+        let ends = |text: &[u8]| text.ends_with(b"\n\n") || text.ends_with(b"\n\r\n");
+        for len in 0..8 {
+            for nth in 0..3_usize.pow(len) {
+                let text: Vec<u8> = (0..len).map(|at| b"a\r\n"[nth / 3_usize.pow(at) % 3]).collect();
+                for from in 0..=text.len() {
+                    let blank_line =
+                        |mut ends_at: std::ops::RangeInclusive<usize>| ends_at.any(|to| ends(&text[..to]));
+                    let seen = may_be_whole(&text, from);
+                    assert!(seen || !blank_line(from + 1..=text.len()), "{text:?} from {from}");
+                    assert!(!seen || blank_line(1..=text.len()), "{text:?} from {from}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_two_readers_could_read_differently_is_malformed() {
         let get = |headers: &str| malformed(&format!("GET / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n"));
         let post = |headers: &str| malformed(&format!("POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n"));

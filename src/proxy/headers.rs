@@ -45,10 +45,8 @@ pub fn strip_hop_by_hop(answer: &mut HeaderMap) {
         .get_all(header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(',').map(str::trim))
-        // What nearly always stands there, and is in the table.
-        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
-        .filter_map(|name| name.parse().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
         .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRAILER)
         .collect();
     for name in HOP_BY_HOP.iter().chain(&named) {

@@ -33,7 +33,7 @@ impl Pool {
     }
 
     /// Keeps a connection if it is good for another request, else closes it. What comes on it meanwhile
-    /// is seen when it is taken again.
+    /// is seen when it is used again.
     pub fn put(&self, mut connection: Connection) {
         if connection.condition() == Condition::Ready || connection.settle() == Condition::Ready {
             let mut idle = self.lock();

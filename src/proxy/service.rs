@@ -16,7 +16,10 @@ use super::upstream::{Upstream, UpstreamError};
 use crate::acl::{Acl, CanonicalPath, Decision, Endpoint};
 
 /// How `docker-proxy-acl healthcheck` calls itself in `User-Agent`.
-pub const HEALTHCHECK_AGENT: &str = "docker-proxy-acl-healthcheck";
+const HEALTHCHECK_AGENT: &str = "docker-proxy-acl-healthcheck";
+/// All that it says to a listener.
+pub const HEALTHCHECK_REQUEST: &str =
+    "GET /_ping HTTP/1.0\r\nUser-Agent: docker-proxy-acl-healthcheck\r\n\r\n";
 
 /// What a listener does with requests.
 pub struct Service {

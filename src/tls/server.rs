@@ -21,7 +21,7 @@ use super::{ALPN, VERSIONS, provider};
 use crate::listener::peer::Identity as PeerIdentity;
 use crate::listener::socket::Socket;
 use crate::proxy::head::may_be_a_beginning;
-use crate::proxy::service::HEALTHCHECK_AGENT;
+use crate::proxy::service::HEALTHCHECK_REQUEST;
 
 /// Shakes hands with clients.
 #[derive(Clone)]
@@ -126,10 +126,8 @@ async fn not_tls(socket: &Socket) -> Option<Refusal> {
     let mut space = [0; 128];
     match socket.peek(&mut space).await {
         Ok([HANDSHAKE, ..]) => None,
-        Ok(beginning @ [first, ..]) if may_be_a_beginning(&[*first]) => {
-            let asks = String::from_utf8_lossy(beginning).contains(HEALTHCHECK_AGENT);
-            Some(if asks { Refusal::AsksForHealth } else { Refusal::PlainHttp })
-        }
+        Ok(said) if said == HEALTHCHECK_REQUEST.as_bytes() => Some(Refusal::AsksForHealth),
+        Ok([first, ..]) if may_be_a_beginning(&[*first]) => Some(Refusal::PlainHttp),
         Ok([_, ..]) => Some(Refusal::NotTls),
         Ok([]) | Err(_) => Some(Refusal::Gone),
     }
