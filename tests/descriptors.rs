@@ -132,11 +132,9 @@ fn while_there_are_none_it_does_not_spin() {
     assert!(ticks <= 10, "20 tries took {ticks} hundredths of a second");
 }
 
-/// How often it waited: `voluntary_ctxt_switches` of proc_pid_status(5).
+/// How often it waited.
 fn waits(proxy: &Proxy) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-    line.unwrap().trim().parse().unwrap()
+    support::status(proxy.pid(), "voluntary_ctxt_switches").parse().unwrap()
 }
 
 /// In clock ticks, which are hundredths of a second: utime and stime of proc_pid_stat(5).

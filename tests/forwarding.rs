@@ -257,9 +257,7 @@ fn a_large_answer_takes_little_memory_and_waits_for_its_reader() {
 }
 
 fn peak_memory_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    support::status(pid, "VmHWM").trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

@@ -36,9 +36,7 @@ fn before(upstream: &Path, user: &str) -> Builder {
 
 /// The numbers in a field of /proc/PID/status.
 fn status(proxy: &Proxy, field: &str) -> Vec<String> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
-    line.unwrap_or_else(|| panic!("no {field} in {status}")).split_whitespace().map(str::to_owned).collect()
+    support::status(proxy.pid(), field).split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]

@@ -9,21 +9,15 @@ use std::io::Write;
 use support::http::{self, connect, holds, read_until};
 use support::mock::Mock;
 use support::proxy::Proxy;
+use support::status;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-/// A field of /proc/PID/status.
-fn status(proxy: &Proxy, field: &str) -> String {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
-    line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
-}
 
 #[test]
 fn it_is_in_force_and_in_the_log_before_the_first_client_comes() {
     let engine = Mock::answering(OK);
     let proxy = Proxy::before(engine.socket()).allow("info").start();
-    assert_eq!([status(&proxy, "NoNewPrivs"), status(&proxy, "Seccomp")], ["1", "2"]);
+    assert_eq!([status(proxy.pid(), "NoNewPrivs"), status(proxy.pid(), "Seccomp")], ["1", "2"]);
     let log = proxy.log();
     let line = |part: &str| log.iter().position(|line| line.contains(part));
     let (said, listening) = (line("sandbox: no-new-privs, landlock ABI "), line("Listening on"));
@@ -40,12 +34,12 @@ fn it_is_left_out_only_when_told() {
         proxy().env("DOCKER_PROXY_ACL_NO_SANDBOX", "true").start(),
         proxy().env("DOCKER_PROXY_ACL_NO_SANDBOX", "1").start(),
     ] {
-        assert_eq!([status(&without, "NoNewPrivs"), status(&without, "Seccomp")], ["0", "0"]);
+        assert_eq!([status(without.pid(), "NoNewPrivs"), status(without.pid(), "Seccomp")], ["0", "0"]);
         without.logged(&["sandbox: none (--no-sandbox)"]);
         assert_eq!(without.get("/info").text(), "ok");
     }
     let with = proxy().env("DOCKER_PROXY_ACL_NO_SANDBOX", "false").start();
-    assert_eq!(status(&with, "Seccomp"), "2");
+    assert_eq!(status(with.pid(), "Seccomp"), "2");
 }
 
 /// Answers small and big, refusals, bytes that are no HTTP, a stream, and the end.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::http;
 use super::mock::Mock;
+use super::status;
 use docker_proxy_acl::acl::names;
 
 /// An engine that answers every head and keeps every byte that it got.
@@ -95,11 +96,9 @@ pub fn statuses(answers: &[u8]) -> Vec<u16> {
     text.split("HTTP/1.").skip(1).filter_map(|answer| answer.get(2..5)?.parse().ok()).collect()
 }
 
-/// The memory of a process that is its own, in KiB: `RssAnon` of proc_pid_status(5).
+/// The memory of a process that is its own, in KiB.
 pub fn memory(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+    status(pid, "RssAnon").trim_end_matches(" kB").parse().unwrap()
 }
 
 /// A number from the environment, for tests that can be made longer.
