@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import socket
 import subprocess
@@ -21,27 +20,18 @@ class Bench:
     def requests(self, where, process, path):
         """Requests per second on 32 kept-alive connections and processor time for each."""
         seconds = max(1, round(2 * self.scale))
-        before = process.cpu_seconds() if process else 0
-        text = run(["h2load", "--h1", "-c", "32", "-D", str(seconds), *target(where, path)])
-        spent = process.cpu_seconds() - before if process else None
+        h2load = ["h2load", "--h1", "-c", "32", "-D", str(seconds), *target(where, path)]
+        text, spent = spending(process, lambda: run(h2load))
         done, failed = succeeded(text)
-        figures = {"rate": rate(text), "failed": failed}
-        if process and done:
-            figures["us"] = spent / done * 1e6
-        return figures
+        return {"rate": rate(text), "failed": failed, **of_each(spent, done)}
 
     # 8
 
     def crowd(self, where, process, path, connections):
         """The same on any number of connections, which are all open before the first asks."""
-        before = process.cpu_seconds() if process else 0
-        figures = self._load(
-            "crowd", where, path, "--connections", str(connections), "--seconds", str(2 * self.scale)
-        )
-        result = {name: figures[name] for name in ("rate", "failed")}
-        if process and figures["requests"]:
-            result["us"] = (process.cpu_seconds() - before) / figures["requests"] * 1e6
-        return result
+        crowd = ["crowd", where, path, "--connections", str(connections), "--seconds", str(2 * self.scale)]
+        figures, spent = spending(process, lambda: self._load(*crowd))
+        return {name: figures[name] for name in ("rate", "failed")} | of_each(spent, figures["requests"])
 
     # 3
 
@@ -55,20 +45,15 @@ class Bench:
     def handshakes(self, where, process):
         """New TLS connections per second, without resumption, and processor time for each."""
         seconds = max(1, round(2 * self.scale))
-        before = process.cpu_seconds()
-        text = run(
-            ["openssl", "s_time", "-connect", str(where), "-new", "-tls1_3", "-ciphersuites", where.CIPHER]
-            + ["-time", str(seconds)]
-        )
-        spent = process.cpu_seconds() - before
+        s_time = ["openssl", "s_time", "-connect", str(where), "-new", "-tls1_3", "-ciphersuites", where.CIPHER]
+        text, spent = spending(process, lambda: run([*s_time, "-time", str(seconds)]))
         done = int(re.search(r"(\d+) connections in [\d.]+ real seconds", text)[1])
-        return {"rate": done / seconds, "us": spent / done * 1e6}
+        return {"rate": done / seconds, **of_each(spent, done)}
 
     def tls_download(self, where, process, path):
         """MB/s of one large answer over TLS and processor seconds for it."""
-        before = process.cpu_seconds()
-        text = run(["h2load", "--h1", "-c", "1", "-n", "1", *target(where, path)])
-        spent = process.cpu_seconds() - before
+        h2load = ["h2load", "--h1", "-c", "1", "-n", "1", *target(where, path)]
+        text, spent = spending(process, lambda: run(h2load))
         assert succeeded(text) == (1, 0), text
         return {"MB/s": (1 << 30) / seconds_of(text) / 1e6, "cpu s": spent}
 
@@ -76,9 +61,7 @@ class Bench:
 
     def download(self, where, process, path):
         """MB/s of one large answer and processor seconds for it."""
-        before = process.cpu_seconds() if process else 0
-        figures = self._load("download", where, path)
-        spent = process.cpu_seconds() - before if process else None
+        figures, spent = spending(process, lambda: self._load("download", where, path))
         return {"MB/s": figures["bytes"] / figures["seconds"] / 1e6, "cpu s": spent}
 
     # 5
@@ -131,6 +114,18 @@ class Bench:
 
     def _load(self, *args):
         return json.loads(run([self.load, *args]))
+
+
+def spending(process, work):
+    """What `work` gives, and the processor seconds that the process takes meanwhile; None without one."""
+    before = process.cpu_seconds() if process else None
+    result = work()
+    return result, process.cpu_seconds() - before if process else None
+
+
+def of_each(spent, done):
+    """Processor time for each of what was done, in microseconds, where there is any."""
+    return {"us": spent / done * 1e6} if spent is not None and done else {}
 
 
 def run(command):
@@ -188,7 +183,3 @@ def ask(client):
     length = int(re.search(rb"(?i)content-length: *(\d+)", head)[1])
     while len(body) < length:
         body += client.recv(65536)
-
-
-def file_size(path):
-    return os.stat(path).st_size

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::io::AsyncReadExt;
 
 use crate::Figures;
 
@@ -106,8 +107,31 @@ pub fn request(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: load\r\n\r\n").into_bytes()
 }
 
-/// The length of an answer's head, once it is whole.
-pub fn head_len(received: &[u8]) -> Option<usize> {
+/// Reads until a head is whole, a request's or an answer's, and gives its length; `received` may hold more.
+///
+/// # Errors
+/// If the connection ends before.
+pub async fn read_head(stream: &mut tokio::net::UnixStream, received: &mut Vec<u8>) -> io::Result<usize> {
+    loop {
+        if let Some(head) = head_len(received) {
+            return Ok(head);
+        }
+        receive(stream, received).await?;
+    }
+}
+
+/// Reads what comes next.
+///
+/// # Errors
+/// If nothing does.
+pub async fn receive(stream: &mut tokio::net::UnixStream, received: &mut Vec<u8>) -> io::Result<()> {
+    match stream.read_buf(received).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+fn head_len(received: &[u8]) -> Option<usize> {
     received.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 

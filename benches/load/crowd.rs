@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
 use crate::Figures;
-use crate::answers::{content_length, head_len, request};
+use crate::answers::{content_length, read_head, receive, request};
 
 /// Requests on many connections at the same time.
 #[derive(clap::Args)]
@@ -58,32 +58,17 @@ pub fn measure(plan: &Plan) -> Figures {
 async fn keep_asking(stream: UnixStream, request: Vec<u8>, end: Instant) -> io::Result<u64> {
     stream.set_nonblocking(true)?;
     let mut stream = tokio::net::UnixStream::from_std(stream)?;
+    let mut received = Vec::with_capacity(2048);
     let mut asked = 0;
     while asked == 0 || Instant::now() < end {
         stream.write_all(&request).await?;
-        read_answer(&mut stream).await?;
+        received.clear();
+        let head = read_head(&mut stream, &mut received).await?;
+        let len = head + content_length(&received[..head])? as usize;
+        while received.len() < len {
+            receive(&mut stream, &mut received).await?;
+        }
         asked += 1;
     }
     Ok(asked)
-}
-
-async fn read_answer(stream: &mut tokio::net::UnixStream) -> io::Result<()> {
-    let mut buffer = [0; 2048];
-    let mut filled = 0;
-    let head = loop {
-        match stream.read(&mut buffer[filled..]).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => filled += read,
-        }
-        if let Some(head) = head_len(&buffer[..filled]) {
-            break head;
-        }
-    };
-    let mut left = (head + content_length(&buffer[..head])? as usize).saturating_sub(filled);
-    while left > 0 {
-        let most = left.min(buffer.len());
-        stream.read_exact(&mut buffer[..most]).await?;
-        left -= most;
-    }
-    Ok(())
 }

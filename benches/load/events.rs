@@ -8,12 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime;
 
 use crate::Figures;
-use crate::answers::{head_len, request};
+use crate::answers::{read_head, receive, request};
 use crate::latency::quantiles;
 
 /// Events to many watchers.
@@ -99,7 +99,7 @@ async fn play_engine(
     while streams.len() < watchers {
         let mut stream = listener.accept().await?.0;
         // A proxy may look whether the engine is there, and go again.
-        if take_request(&mut stream).await.is_ok() {
+        if read_head(&mut stream, &mut Vec::new()).await.is_ok() {
             stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
             streams.push(stream);
         }
@@ -116,16 +116,6 @@ async fn play_engine(
         }
     }
     std::future::pending().await
-}
-
-async fn take_request(stream: &mut UnixStream) -> io::Result<()> {
-    let mut received = Vec::new();
-    while head_len(&received).is_none() {
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(())
 }
 
 /// A chunk with one line that says when it happened.
@@ -173,11 +163,7 @@ async fn note(
     clock: Instant,
 ) -> io::Result<()> {
     let mut received = Vec::new();
-    while head_len(&received).is_none() {
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
+    read_head(&mut stream, &mut received).await?;
     joined.send(()).map_err(io::Error::other)?;
     loop {
         let now = clock.elapsed();
@@ -187,9 +173,7 @@ async fn note(
             }
             received.drain(..=end);
         }
-        if stream.read_buf(&mut received).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        receive(&mut stream, &mut received).await?;
     }
 }
 
