@@ -101,7 +101,7 @@ impl Connection {
 
     /// Lets the connection see to what has come meanwhile, such as its end, and says what it is good for.
     pub fn settle(&mut self) -> Condition {
-        self.driver.drive(&mut Context::from_waker(Waker::noop()));
+        self.driver.drive(&mut nobody());
         self.condition()
     }
 }
@@ -118,13 +118,12 @@ impl Driver {
         cx: &mut Context<'_>,
         mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let nobody = &mut Context::from_waker(Waker::noop());
         // Without tokio's budget: who has used that up is woken to look again, and here nobody is.
-        let mut look = || pin!(unconstrained(poll_fn(&mut look))).poll(nobody);
+        let mut look = || pin!(unconstrained(poll_fn(&mut look))).poll(&mut nobody());
         if let found @ Poll::Ready(_) = look() {
             return found;
         }
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.drive(&mut nobody());
         if let found @ Poll::Ready(_) = look() {
             return found;
         }
@@ -141,6 +140,11 @@ impl Driver {
             self.0 = None;
         }
     }
+}
+
+/// For work of which nobody is to hear.
+fn nobody() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// The broken stream or the broken answer behind hyper's error, for the log.
