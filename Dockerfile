@@ -9,7 +9,7 @@ COPY Cargo.toml Cargo.lock build-static ./
 COPY src src
 # Cargo.toml names these, so cargo wants them there.
 COPY benches benches
-COPY tests/inside_the_sandbox.rs tests/
+COPY tests/it/sandbox/attempt.rs tests/it/sandbox/
 RUN cp "$(./build-static)" /docker-proxy-acl
 
 FROM scratch

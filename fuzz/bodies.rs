@@ -1,4 +1,4 @@
-//! What the fuzzer runs, and on stable Rust `tests/fuzz_bodies.rs`: each body takes any bytes and fails
+//! What the fuzzer runs, and on stable Rust `tests/it/fuzz_bodies.rs`: each body takes any bytes and fails
 //! where a promise is broken. The crate's root has the engine's routes as `routes`.
 #![allow(dead_code)] // each target uses its own body
 

@@ -3,7 +3,7 @@
 
 #[path = "../bodies.rs"]
 mod bodies;
-#[path = "../../tests/support/routes.rs"]
+#[path = "../../tests/it/support/routes.rs"]
 mod routes;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::path(bytes));

@@ -1,0 +1,197 @@
+//! The main promise, against a real engine: what is allowed is answered by the engine, all else by 400 or 404.
+
+use crate::support::engine::{Engine, stdout};
+use crate::support::http::{self, Answer};
+use crate::support::proxy::Proxy;
+
+use docker_proxy_acl::acl::catalog::{CATALOG, Endpoint};
+
+const BAD_REQUEST: &str = "400 Bad request ; only GET allowed.\n";
+const NOT_FOUND: &str = "404 page not found\n";
+
+/// Everything but the headers that tell the time.
+fn but_for_the_date(answer: &Answer) -> Answer {
+    let mut answer = answer.clone();
+    answer.headers.retain(|(name, _)| name != "Date");
+    answer
+}
+
+/// As the README's session sends it: the head ends in `\r\n\n`.
+fn echo_to_nc(socket: &std::path::Path, request: &str) -> [Answer; 2] {
+    let bytes = format!("{request} HTTP/1.0\r\n\n");
+    [http::raw(socket, bytes.as_bytes()), http::raw_half_closed(socket, bytes.as_bytes())]
+        .map(|all| http::parse(&all))
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn the_session_of_the_readme_goes_as_written() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    for answer in echo_to_nc(proxy.socket(), "GET /version") {
+        assert_eq!(answer.status_line, "HTTP/1.0 200 OK");
+        let direct = http::parse(&http::raw(engine.socket(), b"GET /version HTTP/1.0\r\n\r\n"));
+        assert_eq!(but_for_the_date(&answer), but_for_the_date(&direct));
+    }
+    for answer in echo_to_nc(proxy.socket(), "POST /version") {
+        assert_own(&answer, "HTTP/1.0 400 Bad Request", BAD_REQUEST);
+    }
+    for answer in echo_to_nc(proxy.socket(), "GET /_ping") {
+        assert_own(&answer, "HTTP/1.0 404 Not Found", NOT_FOUND);
+    }
+}
+
+fn assert_own(answer: &Answer, status_line: &str, body: &str) {
+    let length = body.len().to_string();
+    let headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Length", length.as_str()),
+    ];
+    assert_eq!(answer.status_line, status_line);
+    assert_eq!(answer.text(), body);
+    let sent: Vec<_> = answer
+        .headers
+        .iter()
+        .map(|(n, v)| (n.as_str(), v.as_str()))
+        .filter(|(n, _)| *n != "Date" && *n != "Connection")
+        .collect();
+    assert_eq!(sent, headers);
+}
+
+/// A path for a row that leads to something the engine has, where that can be.
+fn example(engine: &Engine, row: &Endpoint) -> String {
+    let ids = |args: &[&str]| stdout(engine.docker(args)).lines().next().unwrap().to_owned();
+    let path = row.api_path();
+    let family = path.split('/').nth(1).unwrap().to_owned();
+    let id = match family.as_str() {
+        "containers" => "web".to_owned(),
+        "images" | "distribution" => "getmeili/meilisearch:v1.6".to_owned(),
+        "networks" => "mesh".to_owned(),
+        "volumes" => "data".to_owned(),
+        "services" => "sleeper".to_owned(),
+        "tasks" => ids(&["service", "ps", "-q", "--no-trunc", "sleeper"]),
+        "nodes" => ids(&["node", "ls", "-q"]),
+        "secrets" => "hush".to_owned(),
+        "configs" => "plain".to_owned(),
+        _ => "none".to_owned(),
+    };
+    let query = match row.name {
+        "events" => "?since=0&until=1",
+        "containers:logs" | "services:logs" | "tasks:logs" => "?stdout=1",
+        "containers:stats" => "?stream=false",
+        "containers:archive" => "?path=/bin/sh",
+        "images:export" if !path.contains('{') => "?names=busybox",
+        "images:search" => "?term=x",
+        _ => "",
+    };
+    path.replace("{id}", &id).replace("{name}", &id) + query
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn every_row_is_answered_with_its_own_name_and_refused_without() {
+    let engine = Engine::shared();
+    let all_but = |name: &str| -> String {
+        let others = CATALOG.iter().map(|row| row.name).filter(|other| *other != name);
+        others.collect::<Vec<_>>().join(",")
+    };
+    for row in CATALOG {
+        let target = example(&engine, row);
+        let with = Proxy::before(engine.socket()).allow(row.name).start();
+        let answer = with.get(&target);
+        if row.name == "images:attestations" && http::get(engine.socket(), &target).status() == 404 {
+            // An engine older than API 1.55 has no such call, and says so itself.
+            assert_eq!(answer.text(), http::get(engine.socket(), &target).text());
+        } else {
+            assert!(engine.calls().contains(&format!("GET {target}")), "the engine was asked for {target}");
+        }
+        let fine = !matches!(
+            row.name,
+            "images:search"
+                | "images:attestations"
+                | "distribution:inspect"
+                | "exec:inspect"
+                | "plugins:inspect"
+        );
+        assert!(!fine || answer.status() == 200, "{target}: {answer:?}");
+
+        let without = Proxy::before(engine.socket()).allow(&all_but(row.name)).start();
+        assert_own(&without.get(&target), "HTTP/1.1 404 Not Found", NOT_FOUND);
+        assert_own(&without.ask("POST", &target), "HTTP/1.1 404 Not Found", NOT_FOUND);
+        assert_own(&with.ask("POST", &target), "HTTP/1.1 400 Bad Request", BAD_REQUEST);
+        assert_own(&with.ask("DELETE", &target), "HTTP/1.1 400 Bad Request", BAD_REQUEST);
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn the_same_answer_comes_with_every_spelling_of_a_path() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("containers,images").start();
+    let id = |target: &str| proxy.get(target).json()["Id"].as_str().map(str::to_owned).expect(target);
+    let web = id("/containers/web/json");
+    for spelling in [
+        "/v1.41/containers/web/json",
+        "/containers/%77eb/json",
+        "/%63ontainers/web/json",
+        "http://docker/containers/web/json",
+    ] {
+        assert_eq!(id(spelling), web, "{spelling}");
+    }
+    let image = id("/images/busybox/json");
+    for spelling in [
+        "/images/busybox:latest/json",
+        "/images/busybox%3Alatest/json",
+        "/images/ghcr.io/a/b:tag/json",
+        "/images/ghcr.io%2Fa%2Fb%3Atag/json",
+        "/v1.41/images/ghcr.io%2fa%2fb:tag/json",
+    ] {
+        assert_eq!(id(spelling), image, "{spelling}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn names_that_look_like_routes_are_names() {
+    let engine = Engine::shared();
+    let proxy =
+        Proxy::before(engine.socket()).allow("containers:inspect,images:inspect,images:history").start();
+    for name in ["json", "export"] {
+        assert_eq!(proxy.get(&format!("/containers/{name}/json")).json()["Name"], format!("/{name}"));
+    }
+    for name in ["getmeili/meilisearch:v1.6", "library/json", "x/history"] {
+        assert_eq!(proxy.get(&format!("/images/{name}/json")).status(), 200, "{name}");
+        assert_eq!(proxy.get(&format!("/images/{name}/history")).status(), 200, "{name}");
+    }
+    for path in ["/containers/json", "/containers/export/export", "/images/json", "/images/x/history/get"] {
+        assert_eq!(proxy.get(path).text(), NOT_FOUND, "{path}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn the_engine_s_own_errors_arrive_as_they_are() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("containers,version").start();
+    for target in ["/containers/none-such/json", "/v9.99/version", "/containers/json?filters=nonsense"] {
+        let (through, direct) = (proxy.get(target), http::get(engine.socket(), target));
+        assert!(through.status() >= 400, "{through:?}");
+        assert_eq!(but_for_the_date(&through).body, direct.body, "{target}");
+        assert_eq!(through.status_line, direct.status_line, "{target}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn head_counts_as_any_other_method() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("ping").start();
+    let enabled = proxy.ask("HEAD", "/_ping");
+    assert_eq!(
+        (enabled.status(), enabled.header("Content-Length"), enabled.body.len()),
+        (400, Some("36"), 0)
+    );
+    assert_eq!(proxy.ask("HEAD", "/version").status(), 404);
+    assert_eq!(proxy.get("/_ping").header("Api-Version"), Some("1.41"));
+}

@@ -1,0 +1,84 @@
+//! The catalog is complete: every GET of the Engine API is a row or a refusal, and nothing else is.
+
+use std::collections::BTreeSet;
+
+use docker_proxy_acl::acl::catalog::{CATALOG, REFUSED};
+use docker_proxy_acl::acl::{Acl, Decision, names};
+use http::Method;
+
+/// Not operations of the published API, but answered by engines, and refused here.
+const UNPUBLISHED: [&str; 3] = ["/debug/{*rest}", "/session", "/grpc"];
+
+fn published() -> BTreeSet<String> {
+    let lines = include_str!("data/engine-api-get.tsv").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split('\t').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_get_of_the_engine_api_is_a_row_or_a_refusal() {
+    let rows = CATALOG.iter().map(|row| row.api_path());
+    let refusals = REFUSED.iter().map(|refusal| refusal.path).filter(|path| !UNPUBLISHED.contains(path));
+    let known: BTreeSet<String> = rows.chain(refusals.map(str::to_owned)).collect();
+    assert_eq!(known, published());
+}
+
+#[test]
+fn the_groups_open_what_they_always_opened() {
+    let opened = |name: &str| -> Vec<&str> { names::opened_by(name).map(|(_, row)| row.name).collect() };
+    assert_eq!(opened("containers"), ["containers:list", "containers:inspect"]);
+    assert_eq!(opened("images"), ["images:list", "images:inspect", "images:history"]);
+    for group in ["networks", "volumes", "services", "tasks", "nodes"] {
+        assert_eq!(opened(group), [format!("{group}:list"), format!("{group}:inspect")]);
+    }
+    for name in ["events", "info", "version", "ping"] {
+        assert_eq!(opened(name), [name]);
+    }
+    for name in ["plugins", "secrets", "configs", "exec", "swarm", "system", "distribution"] {
+        assert_eq!(opened(name), [""; 0], "{name} is no group");
+    }
+}
+
+#[test]
+fn a_name_opens_its_rows_and_no_other() {
+    for name in names::all() {
+        let acl = Acl::from_names([name]).unwrap();
+        for row in CATALOG {
+            let path = row.path.replace("{*name}", "a/b").replace("{id}", "x").replace("{name}", "x");
+            let allowed = matches!(acl.decide(&Method::GET, &path), Decision::Allow(..));
+            assert_eq!(allowed, row.name == name || row.group == Some(name), "-a {name} and {path}");
+        }
+    }
+}
+
+#[test]
+fn no_name_opens_a_refusal() {
+    let everything = Acl::from_names(names::all()).unwrap();
+    for refusal in REFUSED {
+        let path = refusal.path.replace("{*rest}", "pprof/heap").replace("{id}", "x");
+        assert!(matches!(everything.decide(&Method::GET, &path), Decision::NeverEnabled(_)), "{path}");
+    }
+}
+
+#[test]
+fn no_method_but_get_is_ever_allowed() {
+    let everything = Acl::from_names(names::all()).unwrap();
+    for row in CATALOG {
+        let path = row.path.replace("{*name}", "a").replace("{id}", "x").replace("{name}", "x");
+        for method in [
+            "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "GETX",
+            "PROPFIND",
+        ] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert!(matches!(everything.decide(&method, &path), Decision::OnlyGet(_)), "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_has_every_name() {
+    let readme = include_str!("../../README.md");
+    for row in CATALOG {
+        let line = format!("| `{}` | `{}` | {} |", row.name, row.api_path(), row.reveals);
+        assert!(readme.contains(&line), "README.md lacks this row: {line}");
+    }
+}

@@ -1,0 +1,161 @@
+//! The command line says what is wrong and the way out, and every flag has its environment variable.
+
+use std::process::Output;
+
+use crate::support::mock::Mock;
+use crate::support::proxy::{Proxy, program};
+
+fn run(args: &[&str]) -> Output {
+    program().args(args).output().unwrap()
+}
+
+/// Runs what is expected to fail for its usage; what it said on standard error.
+fn usage_error(args: &[&str]) -> String {
+    let output = run(args);
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
+    assert_eq!(output.stdout, b"", "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_what_is_near() {
+    let said = usage_error(&["-a", "contaners"]);
+    assert!(said.contains("unknown name 'contaners'") && said.contains("did you mean containers"), "{said}");
+    assert!(usage_error(&["-a", "inspect"]).contains("containers:inspect"));
+    assert!(usage_error(&["-a", "zzz"]).contains("the names are: containers, containers:list"));
+}
+
+#[test]
+fn no_name_at_all_is_answered_with_all_names() {
+    for args in [&[][..], &["-a", ""], &["check", "GET", "/info"]] {
+        let said = usage_error(args);
+        assert!(said.contains("nothing is allowed"), "{said}");
+        for name in docker_proxy_acl::acl::names::all() {
+            assert!(said.contains(&format!("\n  {name} ")), "{name} is not in: {said}");
+        }
+    }
+}
+
+#[test]
+fn bad_values_name_their_flag_and_the_way_out() {
+    for (args, parts) in [
+        (&["--listen", "nonsense"][..], &["--listen", "'nonsense'", "unix:///path"][..]),
+        (&["--upstream", "ssh://host"], &["--upstream", "ssh -L"]),
+        (&["--socket-mode", "999"], &["--socket-mode", "octal"]),
+        (&["--socket-group", "no-such-group"], &["--socket-group", "no-such-group", "number"]),
+        (&["--shutdown-timeout", "soon"], &["--shutdown-timeout", "10s"]),
+        (&["--log-format", "xml"], &["--log-format", "text", "json"]),
+        (&["--listen", "/tmp/a/b", "--listen", "unix:///tmp/a/b"], &["/tmp/a/b", "twice"]),
+        (&["--frobnicate"], &["--frobnicate"]),
+    ] {
+        let said = usage_error(&[&["-a", "info"], args].concat());
+        assert!(parts.iter().all(|part| said.contains(part)), "{args:?}: {said}");
+    }
+    let from_env =
+        program().args(["-a", "info"]).env("DOCKER_HOST", "npipe:////./pipe/docker").output().unwrap();
+    assert!(String::from_utf8_lossy(&from_env.stderr).contains("DOCKER_HOST: "), "{from_env:?}");
+}
+
+#[test]
+fn the_environment_says_what_flags_say() {
+    let mock = Mock::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("s");
+    let proxy = Proxy::before(mock.socket())
+        .env("DOCKER_PROXY_ACL_ALLOW", "info,version")
+        .env("DOCKER_PROXY_ACL_SOCKET_MODE", "0600")
+        .env("DOCKER_PROXY_ACL_LOG_FORMAT", "json")
+        .env("DOCKER_PROXY_ACL_FILENAME", socket.to_str().unwrap())
+        .start();
+    assert_eq!(proxy.get("/info").text(), "ok");
+    assert_eq!(crate::support::http::get(&socket, "/version").text(), "ok");
+    assert_eq!(proxy.get("/events").status(), 404);
+    let line = proxy.logged(&["refused"]);
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        (&line["level"], &line["path"], &line["status"]),
+        (&"WARN".into(), &"/events".into(), &404.into())
+    );
+}
+
+#[test]
+fn help_names_every_flag_with_its_variable() {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    for line in help.lines().filter_map(|line| line.trim_start().strip_prefix("-")) {
+        let flag = line.split("--").nth(1).unwrap_or(line.trim_start_matches('-'));
+        let flag = flag.split([' ', '[', '=']).next().unwrap();
+        if matches!(flag, "help" | "version") {
+            continue;
+        }
+        let variable = format!("[env: DOCKER_PROXY_ACL_{}", flag.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&variable), "--{flag} has no {variable}");
+    }
+    assert!(help.contains("images                /images/json /images/{name}/json /images/{name}/history"));
+}
+
+#[test]
+fn it_tells_its_version() {
+    let output = run(&["--version"]);
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!("docker-proxy-acl {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn the_catalog_is_printed_for_people_and_programs() {
+    let table = String::from_utf8(run(&["endpoints"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(&["endpoints", "--format", "json"]).stdout).unwrap();
+    let rows = json.as_array().unwrap();
+    assert_eq!(table.lines().count(), rows.len() + 1);
+    for (line, row) in table.lines().skip(1).zip(rows) {
+        for part in ["name", "path", "reveals"] {
+            assert!(line.contains(row[part].as_str().unwrap()), "{line}: {row}");
+        }
+    }
+}
+
+#[test]
+fn check_says_what_would_be_answered_and_what_would_change_it() {
+    for (args, code, said) in [
+        (
+            &["-a", "containers", "GET", "/v1.41/containers/json?all=1"][..],
+            0,
+            "allowed: /v1.41/containers/json is containers:list",
+        ),
+        (
+            &["-a", "containers", "GET", "/v1.41/images/json"],
+            1,
+            "404: images:list is not enabled; -a images:list or -a images allows it",
+        ),
+        (
+            &["-a", "containers", "GET", "/containers/x/export"],
+            1,
+            "404: containers:export is not enabled; -a containers:export allows it",
+        ),
+        (
+            &["-a", "containers", "POST", "/containers/json"],
+            1,
+            "400: containers:list is enabled for GET alone",
+        ),
+        (&["-a", "containers", "POST", "/containers/create"], 1, "404: no -a allows another method than GET"),
+        (
+            &["-a", "containers", "GET", "/containers/x/attach/ws"],
+            1,
+            "404: no -a allows it: it writes to the container",
+        ),
+        (&["-a", "containers", "GET", "/nowhere"], 1, "404: no -a allows it: not in the catalog"),
+        (&["-a", "containers", "GET", "/containers/../info"], 1, "400: the path has a dot segment"),
+        (&["-a", "containers", "GET", "http://docker/containers/json"], 0, "allowed: /containers/json"),
+        (&["-a", "containers", "GET", "/containers/json?a#b"], 1, "400: the request's target is neither"),
+    ] {
+        let output = run(&[&["check"], args].concat());
+        let line = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {line}");
+        assert!(
+            line.starts_with(said) && line.ends_with('\n') && line.lines().count() == 1,
+            "{args:?}: {line}"
+        );
+    }
+}

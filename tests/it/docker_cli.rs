@@ -1,0 +1,100 @@
+//! The Docker CLI works where allowed, and says so readably where not.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::engine::{Engine, docker, docker_command, stdout};
+use crate::support::proxy::Proxy;
+
+const EVERYTHING_OF_OLD: &str =
+    "containers,images,networks,volumes,services,tasks,nodes,events,info,version,ping";
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn reading_commands_print_what_they_print_without_a_proxy() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow(EVERYTHING_OF_OLD).start();
+    for command in [
+        "ps -a --no-trunc --format {{.Names}}",
+        "inspect web",
+        "images --format {{.Repository}}:{{.Tag}}-{{.ID}}",
+        "history busybox",
+        "image inspect getmeili/meilisearch:v1.6",
+        "network ls",
+        "network inspect mesh",
+        "volume ls",
+        "volume inspect data",
+        "service ls",
+        "service ps sleeper --no-trunc --format {{.Name}}",
+        "node ls",
+        "version",
+        "info --format {{.ServerVersion}}",
+    ] {
+        let args: Vec<&str> = command.split(' ').collect();
+        let lines = |socket| sorted_lines(&stdout(docker(socket, &args)));
+        assert_eq!(lines(proxy.socket()), lines(engine.socket()), "docker {command}");
+    }
+}
+
+/// The engine lists some things in another order each time.
+fn sorted_lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn events_are_seen_as_they_happen() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("events,ping").start();
+    let mut watcher = docker_command(proxy.socket())
+        .args(["events", "--filter", "type=volume", "--format", "{{.Action}} {{.Actor.ID}}"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    crate::support::until("the engine has the watcher", || {
+        engine.calls().iter().any(|call| call.starts_with("GET /v1.41/events?") && call.contains("volume"))
+    });
+    stdout(engine.docker(&["volume", "create", "seen-live"]));
+    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let seen = lines.by_ref().map_while(Result::ok).find(|line| line.ends_with("seen-live"));
+    watcher.kill().unwrap();
+    watcher.wait().unwrap();
+    assert_eq!(seen.as_deref(), Some("create seen-live"));
+    stdout(engine.docker(&["volume", "rm", "seen-live"]));
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn a_writing_command_fails_readably_and_does_nothing() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow(EVERYTHING_OF_OLD).start();
+    for (command, message) in [
+        ("stop web", "404 page not found"),
+        ("kill web", "404 page not found"),
+        ("volume rm data", "400 Bad request ; only GET allowed."),
+        ("run --rm busybox true", "404 page not found"),
+        ("exec web true", "404 page not found"),
+        ("tag busybox other", "404 page not found"),
+        ("build -", "404 page not found"),
+    ] {
+        let output = docker(proxy.socket(), &command.split(' ').collect::<Vec<_>>());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(message), "docker {command}: {said}");
+    }
+    let running = stdout(engine.docker(&["inspect", "-f", "{{.State.Running}}", "web"]));
+    assert_eq!(running, "true\n");
+    assert_eq!(stdout(engine.docker(&["volume", "inspect", "-f", "{{.Name}}", "data"])), "data\n");
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn a_reading_command_that_is_not_enabled_fails_readably() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    let output = docker(proxy.socket(), &["ps"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("404 page not found"), "{output:?}");
+    proxy.logged(&["refused", "GET", "/containers/json", "-a containers:list or -a containers allows it"]);
+}

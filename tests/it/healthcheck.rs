@@ -1,0 +1,93 @@
+//! `healthcheck` tells whether the running listener and the engine behind it answer, whatever is enabled.
+
+use std::path::Path;
+
+use crate::support::engine::Engine;
+use crate::support::mock::Mock;
+use crate::support::proxy::{Proxy, program};
+
+const PONG: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK";
+
+fn healthcheck(listen: &Path, upstream: &Path) -> (Option<i32>, String) {
+    let mut command = program();
+    command.args(["healthcheck", "--listen"]).arg(listen).arg("--upstream").arg(upstream);
+    let output = command.output().unwrap();
+    let line = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(line.lines().count(), 1, "{line}");
+    (output.status.code(), line)
+}
+
+fn ponging() -> Mock {
+    Mock::new(|mut visit| {
+        visit.head();
+        visit.say(PONG);
+    })
+}
+
+#[test]
+fn it_works_whatever_names_are_enabled() {
+    let engine = ponging();
+    for name in ["version", "ping", "containers:list"] {
+        let proxy = Proxy::before(engine.socket()).allow(name).start();
+        let (code, line) = healthcheck(proxy.socket(), engine.socket());
+        assert_eq!(code, Some(0), "{line}");
+        assert!(line.starts_with("healthy"), "{line}");
+    }
+}
+
+#[test]
+fn its_questions_are_no_warnings() {
+    let engine = ponging();
+    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    let (_, line) = healthcheck(proxy.socket(), engine.socket());
+    assert!(line.starts_with("healthy"), "{line}");
+    proxy.logged(&["DEBUG", "asked for its health"]);
+    assert!(!proxy.log().iter().any(|line| line.contains("refused")), "{:#?}", proxy.log());
+}
+
+#[test]
+fn it_says_when_the_listener_is_gone() {
+    let engine = ponging();
+    let (code, line) = healthcheck(&engine.socket().with_file_name("none"), engine.socket());
+    assert_eq!(code, Some(1));
+    assert!(
+        line.starts_with("unhealthy: no answer on the listener") && line.contains("No such file"),
+        "{line}"
+    );
+}
+
+#[test]
+fn it_says_when_the_engine_is_gone_or_ill() {
+    let ill = Mock::new(|mut visit| {
+        visit.head();
+        visit.say("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    });
+    let proxy = Proxy::before(ill.socket()).allow("info").start();
+    let (code, line) = healthcheck(proxy.socket(), ill.socket());
+    assert_eq!(code, Some(1));
+    assert!(line.contains("the engine") && line.contains("500"), "{line}");
+    let (code, line) = healthcheck(proxy.socket(), &ill.socket().with_file_name("none"));
+    assert_eq!(code, Some(1));
+    assert!(line.starts_with("unhealthy: no answer from the engine"), "{line}");
+}
+
+#[test]
+fn it_says_when_something_else_listens() {
+    let engine = ponging();
+    let other = Mock::new(|mut visit| {
+        visit.head();
+        visit.say("220 smtp\r\n");
+    });
+    let (code, line) = healthcheck(other.socket(), engine.socket());
+    assert_eq!(code, Some(1));
+    assert!(line.contains("does not speak HTTP"), "{line}");
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn it_works_before_a_real_engine() {
+    let engine = Engine::shared();
+    let proxy = Proxy::before(engine.socket()).allow("events").start();
+    let (code, line) = healthcheck(proxy.socket(), engine.socket());
+    assert_eq!(code, Some(0), "{line}");
+}

@@ -1,0 +1,57 @@
+//! What the program promises, tried from outside: a module a promise, its tests as sentences.
+//!
+//! One test by name, without an engine and without root, takes seconds once it is built:
+//!
+//! ```sh
+//! cargo test --test it pipelined_requests
+//! ```
+//!
+//! A module's name selects the tests of that module: `cargo test --test it framing::`. Tests that need an
+//! engine, root or a tool of Debian's are ignored unless `tests/run` runs them; it takes the same words:
+//! `tests/run --test it clients::`. What the tests share is in `support`.
+
+mod support;
+
+// Where `fuzz/bodies.rs` looks for them.
+use support::routes;
+
+// What is allowed, decided without a socket.
+mod allocations;
+mod catalog;
+mod fuzz_bodies;
+mod properties;
+
+// What travels, and what does not.
+mod answers;
+mod differential;
+mod forwarding;
+mod framing;
+mod paths;
+mod upgrades;
+
+// Who waits, who leaves, who takes too much, and what breaks.
+mod clients;
+mod descriptors;
+mod exhaustion;
+mod faults;
+mod soak;
+mod tcp_clients;
+
+// The program as it is started, watched and stopped.
+mod command_line;
+mod healthcheck;
+mod log_lines;
+mod sandbox;
+mod socket_file;
+mod start_and_stop;
+
+// TLS, towards clients and towards the engine.
+#[cfg(feature = "tls")]
+mod tls;
+
+// What its users run, and what the pages say.
+mod docker_cli;
+#[cfg(feature = "tls")]
+mod from_another_machine;
+mod image;
+mod promises;

@@ -1,0 +1,269 @@
+//! A grammar of hostile requests: what a client of ill will writes into the socket.
+
+use super::rng::Seeded;
+
+const METHODS: &[&str] = &[
+    "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE", "get", "GETX", "G\0ET", "PRI",
+    "PROPFIND", "", " GET", "\r\nGET", "GET\t",
+];
+
+const ENDPOINTS: &[&str] = &[
+    "/containers/json",
+    "/containers/web/json",
+    "/containers/web/top",
+    "/containers/web/logs",
+    "/containers/web/stats",
+    "/containers/web/export",
+    "/containers/web/archive",
+    "/containers/web/changes",
+    "/containers/web/attach/ws",
+    "/containers/web/checkpoints",
+    "/containers/create",
+    "/containers/web/start",
+    "/containers/web/kill",
+    "/containers/web/exec",
+    "/containers/prune",
+    "/images/json",
+    "/images/a/b:c/json",
+    "/images/a/history",
+    "/images/a/get",
+    "/images/get",
+    "/images/search",
+    "/images/create",
+    "/build",
+    "/auth",
+    "/commit",
+    "/networks",
+    "/networks/",
+    "/networks/bridge",
+    "/networks/create",
+    "/volumes",
+    "/volumes/data",
+    "/volumes/create",
+    "/services",
+    "/services/a",
+    "/services/a/logs",
+    "/tasks",
+    "/tasks/a",
+    "/nodes",
+    "/swarm",
+    "/swarm/init",
+    "/swarm/unlockkey",
+    "/secrets",
+    "/secrets/a",
+    "/configs",
+    "/configs/a",
+    "/plugins",
+    "/plugins/privileges",
+    "/plugins/a/json",
+    "/distribution/a/json",
+    "/exec/a/json",
+    "/exec/a/start",
+    "/info",
+    "/version",
+    "/_ping",
+    "/system/df",
+    "/session",
+    "/grpc",
+    "/debug/pprof/",
+    "/debug/vars",
+    "/",
+];
+
+const VERSIONS: &[&str] =
+    &["", "", "", "/v1.41", "/v1.24", "/v4.0.0", "/v9.99", "/v1", "/v1.41/v1.41", "/v1.41/", "/v."];
+
+const TRICKS: &[&str] = &[
+    "/",
+    "//",
+    "/./",
+    "/../",
+    "/..",
+    "%2f",
+    "%2F",
+    "%2e",
+    "%2e%2e",
+    "%2f..%2f",
+    "..%2f",
+    "%5c",
+    "\\",
+    ";",
+    ";a=b",
+    "%3b",
+    "?",
+    "%3f",
+    "#",
+    "%23",
+    "%00",
+    "\0",
+    "%0a",
+    "%0d%0a",
+    "%09",
+    "\t",
+    "%20",
+    "%25",
+    "%252f",
+    "%252e%252e",
+    "%",
+    "%1",
+    "%zz",
+    "%u002f",
+    "%c0%af",
+    "%c3%b6",
+    "\u{f6}",
+    "|",
+    "\"",
+    "'",
+    "<",
+    "*",
+    "~",
+    "+",
+    ":",
+    "@",
+    "&",
+    "=",
+    ",",
+    "/json",
+    "/json/",
+    "json",
+    "/top",
+    "/attach/ws",
+    "%2fjson",
+    "../../info",
+    "/v1.41",
+];
+
+const HEADERS: &[&str] = &[
+    "Connection: Upgrade\r\nUpgrade: tcp",
+    "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
+    "Connection: keep-alive, Upgrade\r\nUpgrade: websocket",
+    "Content-Length: 0",
+    "Content-Length: 5",
+    "Content-Length: 40\r\nContent-Length: 0",
+    "Content-Length: 0, 0",
+    "Content-Length: -1",
+    "Content-Length: 1e3",
+    "Content-Length: 99999999999999999999",
+    "Transfer-Encoding: chunked",
+    "Transfer-Encoding: identity",
+    "Transfer-Encoding: chunked\r\nContent-Length: 6",
+    "Content-Length: 6\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding : chunked",
+    "Transfer-Encoding:\tchunked",
+    "X: y\r\n Transfer-Encoding: chunked",
+    "Transfer-Encoding: gzip, chunked",
+    "Expect: 100-continue",
+    "X-HTTP-Method-Override: POST",
+    "X-HTTP-Method: DELETE",
+    "X-Original-URL: /containers/json",
+    "X-Rewrite-URL: /containers/json",
+    "X-Forwarded-For: 127.0.0.1",
+    "Host: evil",
+    "Host:",
+    "Connection: close",
+    "Connection: Host",
+    "Connection: keep-alive",
+    "TE: trailers",
+    "Accept: */*\r\nAccept: application/json",
+    "User-Agent: x\tGET /containers/json HTTP/1.1",
+    "User-Agent: \u{f6}\u{ff}",
+    "X-Registry-Auth: e30=",
+    "Cookie: a=b",
+    "No colon",
+    ": empty",
+    "X\0: y",
+    "X: a\0b",
+    "X: a\rb",
+    "X: a\nGET /containers/json HTTP/1.1",
+    "Range: bytes=0-",
+];
+
+const VERSIONS_OF_HTTP: &[&str] = &["HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/1.10", "http/1.1", "", "X"];
+
+const LINE_ENDS: &[&str] = &["\n", "\r", "\r\r\n", "\0\r\n"];
+
+const BODIES: &[&str] = &[
+    "hello",
+    "0\r\n\r\n",
+    "5\r\nhello\r\n0\r\n\r\n",
+    "POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+    "GET /containers/json HTTP/1.1\r\nHost: x\r\n\r\n",
+    "DELETE /containers/web HTTP/1.1\r\nHost: x\r\n\r\n",
+    "1a\r\nGET /info HTTP/1.1\r\nHost: x\r\n\r\n\r\n0\r\n\r\n",
+    "\0\0\0\x04\0\0\0\0\0",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+];
+
+/// A request's target: an endpoint, perhaps with something done to it.
+pub fn target(chance: &mut Seeded) -> String {
+    let mut path = format!("{}{}", chance.pick(VERSIONS), chance.pick(ENDPOINTS));
+    for _ in 0..[0, 0, 0, 1, 1, 2, 3][chance.below(7)] {
+        deform(&mut path, chance);
+    }
+    match chance.below(24) {
+        0 => format!("http://docker{path}"),
+        1 => format!("HTTP://a:b@docker:1{path}"),
+        2 => format!("//docker{path}"),
+        3 => format!("ftp://docker{path}"),
+        4 => "docker:2375".to_owned(),
+        5 => "*".to_owned(),
+        6 | 7 => format!("{path}?{}{}", chance.pick(TRICKS), chance.pick(ENDPOINTS)),
+        8 => format!("{path}{}", "x".repeat(chance.below(70_000))),
+        _ => path,
+    }
+}
+
+fn deform(path: &mut String, chance: &mut Seeded) {
+    let mut at = chance.below(path.len() + 1);
+    while !path.is_char_boundary(at) {
+        at -= 1;
+    }
+    match chance.below(4) {
+        0 | 1 => path.insert_str(at, chance.pick(TRICKS)),
+        2 => {
+            // The same character, spelled as an escape.
+            if let Some(byte) = path.as_bytes().get(at).filter(|byte| byte.is_ascii()) {
+                let escape = format!("%{byte:02x}");
+                path.replace_range(at..=at, &escape);
+            }
+        }
+        _ => path.push_str(chance.pick(TRICKS)),
+    }
+}
+
+/// What it should be, or once in so many times one of these.
+fn or<'a>(chance: &mut Seeded, times: usize, usual: &'a str, others: &[&'a str]) -> &'a str {
+    if chance.once_in(times) { chance.pick(others) } else { usual }
+}
+
+/// One request, more or less. Most of its parts are as they should be, so that what is not gets far.
+pub fn request(chance: &mut Seeded) -> Vec<u8> {
+    let end = or(chance, 25, "\r\n", LINE_ENDS);
+    let space = or(chance, 40, " ", &["  ", "\t", "", "\u{b}"]);
+    let method = or(chance, 5, "GET", METHODS);
+    let version = or(chance, 15, "HTTP/1.1", VERSIONS_OF_HTTP);
+    let mut text = format!("{method}{space}{}{space}{version}{end}", target(chance));
+    if !chance.once_in(20) {
+        text += &format!("Host: docker{end}");
+    }
+    for _ in 0..[0, 0, 0, 0, 1, 2][chance.below(6)] {
+        text += &format!("{}{end}", chance.pick(HEADERS));
+    }
+    if chance.once_in(100) {
+        text += &format!("X: y{end}").repeat(90 + chance.below(20));
+    }
+    if chance.once_in(200) {
+        text += &format!("X: {}{end}", "y".repeat(chance.below(70_000)));
+    }
+    text += end;
+    if chance.once_in(4) {
+        text += chance.pick(BODIES);
+    }
+    let mut bytes = text.into_bytes();
+    if chance.once_in(12) {
+        let at = chance.below(bytes.len());
+        bytes[at] = chance.byte();
+    }
+    bytes
+}

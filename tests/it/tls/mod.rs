@@ -1,0 +1,8 @@
+//! TLS on listeners and towards the engine, and the certificates for both.
+
+mod certs;
+mod docker;
+mod listener;
+mod rotation;
+mod tunnel;
+mod upstream;

@@ -1,0 +1,140 @@
+//! Certificates that change on disk are taken up without a restart, and broken ones are not.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::mock::Mock;
+use crate::support::proxy::Proxy;
+use crate::support::tls::{Folder, Pki, curl_as, port, said, verifying};
+use crate::support::until;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+
+fn works(proxy: &Proxy, client: &Folder) -> bool {
+    said(&curl_as(client, &[&format!("https://localhost:{}/version", port(proxy))])) == "ok\n"
+}
+
+/// Puts other files in the place of a listener's, each at once.
+fn replace(at: &Folder, by: &Folder) {
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        let new = at.0.join(format!("{file}.new"));
+        std::fs::copy(by.0.join(file), &new).unwrap();
+        std::fs::rename(new, at.0.join(file)).unwrap();
+    }
+}
+
+fn files_in_use_stay(proxy: &Proxy, reason: &str) {
+    proxy.logged(&["ERROR", reason, "the certificates from before stay in use"]);
+}
+
+#[test]
+fn a_new_ca_and_certificate_are_taken_up_on_sighup_and_open_connections_go_on() {
+    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
+    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    assert!(works(&proxy, &pki.alice()));
+    let mut open = Command::new("openssl");
+    open.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", port(&proxy))]);
+    open.args(pki.alice().flags("-CAfile", "-cert", "-key"));
+    let mut open = open.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut input, output) = (open.stdin.take().unwrap(), open.stdout.take().unwrap());
+    let mut lines = BufReader::new(output).lines().map(Result::unwrap);
+    let mut ask = || {
+        input.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(lines.find(|line| line == "ok").as_deref(), Some("ok"));
+    };
+    ask();
+
+    replace(&pki.server(), &next.server());
+    proxy.signal("HUP");
+    proxy.logged(&["new certificates taken up", "server/cert.pem"]);
+    assert!(works(&proxy, &next.alice()));
+    assert!(!works(&proxy, &pki.alice()));
+    // A certificate of the CA before, shown to the certificate of the one after: each side refuses.
+    proxy.logged(&["refused: the client"]);
+    ask();
+    open.kill().unwrap();
+    open.wait().unwrap();
+}
+
+#[test]
+fn what_is_broken_is_reported_once_and_what_was_before_stays() {
+    let (mock, pki, other) = (Mock::answering(OK), Pki::new(), Pki::new());
+    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let key = pki.server().key();
+    let good = std::fs::read(&key).unwrap();
+    std::fs::copy(other.server().key(), &key).unwrap();
+    proxy.signal("HUP");
+    files_in_use_stay(&proxy, "is not that of the private key");
+    assert!(works(&proxy, &pki.alice()));
+    std::fs::write(&key, "nonsense").unwrap();
+    proxy.signal("HUP");
+    files_in_use_stay(&proxy, "key.pem holds no private key");
+    std::fs::remove_file(&key).unwrap();
+    proxy.signal("HUP");
+    files_in_use_stay(&proxy, "cannot read");
+    assert!(works(&proxy, &pki.alice()));
+    std::fs::write(&key, good).unwrap();
+    proxy.signal("HUP");
+    proxy.logged(&["new certificates taken up"]);
+    assert!(works(&proxy, &pki.alice()));
+}
+
+#[test]
+fn what_changes_is_taken_up_within_a_minute_by_itself() {
+    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
+    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    replace(&pki.server(), &next.server());
+    let changed = Instant::now();
+    while !works(&proxy, &next.alice()) {
+        assert!(changed.elapsed() < Duration::from_secs(60), "{:#?}", proxy.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(!works(&proxy, &pki.alice()));
+}
+
+/// As in a Kubernetes secret: the files are links through a directory, which is a link that turns.
+#[test]
+fn a_symbolic_link_that_turns_is_a_change() {
+    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
+    let secret = tempfile::tempdir().unwrap();
+    let at = |name: &str| secret.path().join(name);
+    for (version, folder) in [("..1", pki.server()), ("..2", next.server())] {
+        std::fs::create_dir(at(version)).unwrap();
+        replace(&Folder(at(version)), &folder);
+    }
+    symlink("..1", at("..data")).unwrap();
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        symlink(format!("..data/{file}"), at(file)).unwrap();
+    }
+    let proxy = Proxy::before(mock.socket())
+        .args(["--listen", "tcp://127.0.0.1:0", "--tlsverify"])
+        .env("DOCKER_CERT_PATH", &secret.path().display().to_string())
+        .allow("version")
+        .start();
+    assert!(works(&proxy, &pki.alice()));
+    symlink("..2", at("..new")).unwrap();
+    std::fs::rename(at("..new"), at("..data")).unwrap();
+    std::fs::remove_dir_all(at("..1")).unwrap();
+    proxy.signal("HUP");
+    until("the new certificates are in use", || works(&proxy, &next.alice()));
+}
+
+#[test]
+fn the_certificate_for_the_engine_is_taken_up_too() {
+    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
+    let engine = verifying(&pki, mock.socket()).allow("version").start();
+    let near = Proxy::before(format!("tcp://127.0.0.1:{}", port(&engine)).as_ref())
+        .args(pki.alice().flags("--upstream-tlscacert", "--upstream-tlscert", "--upstream-tlskey"))
+        .allow("version")
+        .start();
+    assert_eq!(near.get("/version").status(), 200);
+    replace(&pki.server(), &next.server());
+    engine.signal("HUP");
+    engine.logged(&["new certificates taken up"]);
+    replace(&pki.alice(), &next.alice());
+    near.signal("HUP");
+    near.logged(&["new certificates taken up", "alice"]);
+    assert_eq!(near.get("/version").status(), 200);
+}
