@@ -1,23 +1,20 @@
 //! The main promise, against a real engine: what is allowed is answered by the engine, all else by 400 or 404.
 
-use crate::support::engine::{Engine, stdout};
-use crate::support::http::{self, Answer};
-use crate::support::proxy::Proxy;
-
-use docker_proxy_acl::acl::catalog::{CATALOG, Endpoint};
-
-const BAD_REQUEST: &str = "400 Bad request ; only GET allowed.\n";
-const NOT_FOUND: &str = "404 page not found\n";
+use crate::support::engine::Engine;
+use crate::support::http::{self, Response};
+use crate::support::library::{CATALOG, Endpoint};
+use crate::support::proxy::{BAD_REQUEST, NOT_FOUND, Proxy};
+use crate::support::tools::stdout;
 
 /// Everything but the headers that tell the time.
-fn but_for_the_date(answer: &Answer) -> Answer {
+fn but_for_the_date(answer: &Response) -> Response {
     let mut answer = answer.clone();
     answer.headers.retain(|(name, _)| name != "Date");
     answer
 }
 
 /// As the README's session sends it: the head ends in `\r\n\n`.
-fn echo_to_nc(socket: &std::path::Path, request: &str) -> [Answer; 2] {
+fn echo_to_nc(socket: &std::path::Path, request: &str) -> [Response; 2] {
     let bytes = format!("{request} HTTP/1.0\r\n\n");
     [http::raw(socket, bytes.as_bytes()), http::raw_half_closed(socket, bytes.as_bytes())]
         .map(|all| http::parse(&all))
@@ -27,7 +24,7 @@ fn echo_to_nc(socket: &std::path::Path, request: &str) -> [Answer; 2] {
 #[ignore = "needs an engine: tests/run"]
 fn the_session_of_the_readme_goes_as_written() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    let proxy = Proxy::builder(engine.socket()).allow("version").start();
     for answer in echo_to_nc(proxy.socket(), "GET /version") {
         assert_eq!(answer.status_line, "HTTP/1.0 200 OK");
         let direct = http::parse(&http::raw(engine.socket(), b"GET /version HTTP/1.0\r\n\r\n"));
@@ -41,7 +38,7 @@ fn the_session_of_the_readme_goes_as_written() {
     }
 }
 
-fn assert_own(answer: &Answer, status_line: &str, body: &str) {
+fn assert_own(answer: &Response, status_line: &str, body: &str) {
     let length = body.len().to_string();
     let headers = [
         ("Content-Type", "text/plain; charset=utf-8"),
@@ -98,7 +95,7 @@ fn every_row_is_answered_with_its_own_name_and_refused_without() {
     };
     for row in CATALOG {
         let target = example(&engine, row);
-        let with = Proxy::before(engine.socket()).allow(row.name).start();
+        let with = Proxy::builder(engine.socket()).allow(row.name).start();
         let answer = with.get(&target);
         if row.name == "images:attestations" && http::get(engine.socket(), &target).status() == 404 {
             // An engine older than API 1.55 has no such call, and says so itself.
@@ -116,11 +113,11 @@ fn every_row_is_answered_with_its_own_name_and_refused_without() {
         );
         assert!(!fine || answer.status() == 200, "{target}: {answer:?}");
 
-        let without = Proxy::before(engine.socket()).allow(&all_but(row.name)).start();
+        let without = Proxy::builder(engine.socket()).allow(&all_but(row.name)).start();
         assert_own(&without.get(&target), "HTTP/1.1 404 Not Found", NOT_FOUND);
-        assert_own(&without.ask("POST", &target), "HTTP/1.1 404 Not Found", NOT_FOUND);
-        assert_own(&with.ask("POST", &target), "HTTP/1.1 400 Bad Request", BAD_REQUEST);
-        assert_own(&with.ask("DELETE", &target), "HTTP/1.1 400 Bad Request", BAD_REQUEST);
+        assert_own(&without.request("POST", &target), "HTTP/1.1 404 Not Found", NOT_FOUND);
+        assert_own(&with.request("POST", &target), "HTTP/1.1 400 Bad Request", BAD_REQUEST);
+        assert_own(&with.request("DELETE", &target), "HTTP/1.1 400 Bad Request", BAD_REQUEST);
     }
 }
 
@@ -128,7 +125,7 @@ fn every_row_is_answered_with_its_own_name_and_refused_without() {
 #[ignore = "needs an engine: tests/run"]
 fn the_same_answer_comes_with_every_spelling_of_a_path() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("containers,images").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers,images").start();
     let id = |target: &str| proxy.get(target).json()["Id"].as_str().map(str::to_owned).expect(target);
     let web = id("/containers/web/json");
     for spelling in [
@@ -156,7 +153,7 @@ fn the_same_answer_comes_with_every_spelling_of_a_path() {
 fn names_that_look_like_routes_are_names() {
     let engine = Engine::shared();
     let proxy =
-        Proxy::before(engine.socket()).allow("containers:inspect,images:inspect,images:history").start();
+        Proxy::builder(engine.socket()).allow("containers:inspect,images:inspect,images:history").start();
     for name in ["json", "export"] {
         assert_eq!(proxy.get(&format!("/containers/{name}/json")).json()["Name"], format!("/{name}"));
     }
@@ -173,7 +170,7 @@ fn names_that_look_like_routes_are_names() {
 #[ignore = "needs an engine: tests/run"]
 fn the_engine_s_own_errors_arrive_as_they_are() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("containers,version").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers,version").start();
     for target in ["/containers/none-such/json", "/v9.99/version", "/containers/json?filters=nonsense"] {
         let (through, direct) = (proxy.get(target), http::get(engine.socket(), target));
         assert!(through.status() >= 400, "{through:?}");
@@ -186,12 +183,12 @@ fn the_engine_s_own_errors_arrive_as_they_are() {
 #[ignore = "needs an engine: tests/run"]
 fn head_counts_as_any_other_method() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("ping").start();
-    let enabled = proxy.ask("HEAD", "/_ping");
+    let proxy = Proxy::builder(engine.socket()).allow("ping").start();
+    let enabled = proxy.request("HEAD", "/_ping");
     assert_eq!(
         (enabled.status(), enabled.header("Content-Length"), enabled.body.len()),
         (400, Some("36"), 0)
     );
-    assert_eq!(proxy.ask("HEAD", "/version").status(), 404);
+    assert_eq!(proxy.request("HEAD", "/version").status(), 404);
     assert_eq!(proxy.get("/_ping").header("Api-Version"), Some("1.41"));
 }

@@ -2,14 +2,16 @@
 
 use std::process::Output;
 
-use crate::support::mock::Mock;
+use crate::support::http;
+use crate::support::library::names;
+use crate::support::mock::{Mock, OK};
 use crate::support::proxy::{Proxy, program};
 
 fn run(args: &[&str]) -> Output {
     program().args(args).output().unwrap()
 }
 
-/// Runs what is expected to fail for its usage; what it said on standard error.
+/// Runs what is expected to fail for its usage; what it printed on standard error.
 fn usage_error(args: &[&str]) -> String {
     let output = run(args);
     assert_eq!(output.status.code(), Some(2), "{args:?}: {output:?}");
@@ -19,8 +21,11 @@ fn usage_error(args: &[&str]) -> String {
 
 #[test]
 fn an_unknown_name_is_answered_with_what_is_near() {
-    let said = usage_error(&["-a", "contaners"]);
-    assert!(said.contains("unknown name 'contaners'") && said.contains("did you mean containers"), "{said}");
+    let stderr = usage_error(&["-a", "contaners"]);
+    assert!(
+        stderr.contains("unknown name 'contaners'") && stderr.contains("did you mean containers"),
+        "{stderr}"
+    );
     assert!(usage_error(&["-a", "inspect"]).contains("containers:inspect"));
     assert!(usage_error(&["-a", "zzz"]).contains("the names are: containers, containers:list"));
 }
@@ -28,10 +33,10 @@ fn an_unknown_name_is_answered_with_what_is_near() {
 #[test]
 fn no_name_at_all_is_answered_with_all_names() {
     for args in [&[][..], &["-a", ""], &["check", "GET", "/info"]] {
-        let said = usage_error(args);
-        assert!(said.contains("nothing is allowed"), "{said}");
-        for name in docker_proxy_acl::acl::names::all() {
-            assert!(said.contains(&format!("\n  {name} ")), "{name} is not in: {said}");
+        let stderr = usage_error(args);
+        assert!(stderr.contains("nothing is allowed"), "{stderr}");
+        for name in names::all() {
+            assert!(stderr.contains(&format!("\n  {name} ")), "{name} is not in: {stderr}");
         }
     }
 }
@@ -48,8 +53,8 @@ fn bad_values_name_their_flag_and_the_way_out() {
         (&["--listen", "/tmp/a/b", "--listen", "unix:///tmp/a/b"], &["/tmp/a/b", "twice"]),
         (&["--frobnicate"], &["--frobnicate"]),
     ] {
-        let said = usage_error(&[&["-a", "info"], args].concat());
-        assert!(parts.iter().all(|part| said.contains(part)), "{args:?}: {said}");
+        let stderr = usage_error(&[&["-a", "info"], args].concat());
+        assert!(parts.iter().all(|part| stderr.contains(part)), "{args:?}: {stderr}");
     }
     let from_env =
         program().args(["-a", "info"]).env("DOCKER_HOST", "npipe:////./pipe/docker").output().unwrap();
@@ -58,17 +63,17 @@ fn bad_values_name_their_flag_and_the_way_out() {
 
 #[test]
 fn the_environment_says_what_flags_say() {
-    let mock = Mock::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let mock = Mock::answering(OK);
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("s");
-    let proxy = Proxy::before(mock.socket())
+    let proxy = Proxy::builder(mock.socket())
         .env("DOCKER_PROXY_ACL_ALLOW", "info,version")
         .env("DOCKER_PROXY_ACL_SOCKET_MODE", "0600")
         .env("DOCKER_PROXY_ACL_LOG_FORMAT", "json")
         .env("DOCKER_PROXY_ACL_FILENAME", socket.to_str().unwrap())
         .start();
     assert_eq!(proxy.get("/info").text(), "ok");
-    assert_eq!(crate::support::http::get(&socket, "/version").text(), "ok");
+    assert_eq!(http::get(&socket, "/version").text(), "ok");
     assert_eq!(proxy.get("/events").status(), 404);
     let line = proxy.logged(&["refused"]);
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -118,7 +123,7 @@ fn the_catalog_is_printed_for_people_and_programs() {
 
 #[test]
 fn check_says_what_would_be_answered_and_what_would_change_it() {
-    for (args, code, said) in [
+    for (args, code, stderr) in [
         (
             &["-a", "containers", "GET", "/v1.41/containers/json?all=1"][..],
             0,
@@ -154,7 +159,7 @@ fn check_says_what_would_be_answered_and_what_would_change_it() {
         let line = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {line}");
         assert!(
-            line.starts_with(said) && line.ends_with('\n') && line.lines().count() == 1,
+            line.starts_with(stderr) && line.ends_with('\n') && line.lines().count() == 1,
             "{args:?}: {line}"
         );
     }

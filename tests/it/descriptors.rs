@@ -4,12 +4,11 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
-use crate::support::http::{connect, read_until};
-use crate::support::mock::Mock;
+use crate::support::http::{GET_INFO, connect, read_until};
+use crate::support::mock::{Mock, OK};
+use crate::support::process::status;
 use crate::support::proxy::{Builder, Proxy};
 use crate::support::until;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Starts the proxy with these limits of open files.
 fn limited(builder: Builder, soft: u32, hard: u32) -> Builder {
@@ -27,17 +26,17 @@ fn limit(proxy: &Proxy) -> u64 {
 #[test]
 fn the_limit_is_raised_to_what_the_caps_need() {
     let engine = Mock::answering(OK);
-    let before = || Proxy::before(engine.socket()).allow("info");
-    let proxy = limited(before().args(["--max-connections", "200"]), 100, 1000).start();
+    let builder = || Proxy::builder(engine.socket()).allow("info");
+    let proxy = limited(builder().args(["--max-connections", "200"]), 100, 1000).start();
     assert_eq!(limit(&proxy), 2 * 200 + 64);
-    let higher = limited(before().args(["--max-connections", "200"]), 900, 1000).start();
+    let higher = limited(builder().args(["--max-connections", "200"]), 900, 1000).start();
     assert_eq!(limit(&higher), 900, "it is never lowered");
 }
 
 #[test]
 fn a_hard_limit_that_does_not_suffice_is_said_with_its_numbers() {
     let engine = Mock::answering(OK);
-    let builder = Proxy::before(engine.socket()).allow("info").args(["--max-connections", "200"]);
+    let builder = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "200"]);
     let proxy = limited(builder, 100, 300).start();
     assert_eq!(limit(&proxy), 300);
     proxy.logged(&["WARN only 300 files can be open, and the caps may come to 464", "--max-connections"]);
@@ -46,11 +45,11 @@ fn a_hard_limit_that_does_not_suffice_is_said_with_its_numbers() {
 #[test]
 fn every_connection_that_the_caps_allow_is_served_at_the_same_time() {
     let engine = Mock::answering(OK);
-    let builder = Proxy::before(engine.socket()).allow("info").args(["--max-connections", "200"]);
+    let builder = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "200"]);
     let proxy = limited(builder, 100, 1000).start();
     let mut clients: Vec<UnixStream> = (0..200).map(|_| connect(proxy.socket())).collect();
     for client in &mut clients {
-        client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        client.write_all(GET_INFO).unwrap();
     }
     for client in &mut clients {
         read_until(client, |all| all.ends_with(b"\r\n\r\nok"));
@@ -65,7 +64,7 @@ fn exhaust(proxy: &Proxy) -> Vec<UnixStream> {
 }
 
 fn out_of_descriptors(engine: &Mock) -> Proxy {
-    let builder = Proxy::before(engine.socket()).allow("info").args(["--max-connections", "200"]);
+    let builder = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "200"]);
     limited(builder, 40, 40).start()
 }
 
@@ -87,7 +86,7 @@ fn a_client_that_is_in_gets_its_answer_while_there_are_none() {
     let proxy = out_of_descriptors(&engine);
     let mut first = connect(proxy.socket());
     let mut ask = |end: &str| {
-        first.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        first.write_all(GET_INFO).unwrap();
         let answer = read_until(&mut first, |all| all.ends_with(end.as_bytes()));
         String::from_utf8(answer).unwrap()
     };
@@ -101,16 +100,13 @@ fn a_client_that_is_in_gets_its_answer_while_there_are_none() {
 
 #[test]
 fn an_engine_that_cannot_be_connected_to_for_want_of_descriptors_is_a_502_that_says_so() {
-    let engine = Mock::new(|mut visit| {
-        visit.head();
-        visit.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
-    });
+    let engine = Mock::answering_once("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
     let proxy = out_of_descriptors(&engine);
     let mut first = connect(proxy.socket());
     let _hoarders = exhaust(&proxy);
     // A descriptor that becomes free serves either the next client or this one's request.
     until("there is none for the engine", || {
-        first.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        first.write_all(GET_INFO).unwrap();
         let answer = read_until(&mut first, |all| all.ends_with(b"ok") || all.ends_with(b"}\n"));
         answer.starts_with(b"HTTP/1.1 502 ")
     });
@@ -132,7 +128,7 @@ fn while_there_are_none_it_does_not_spin() {
 
 /// How often it waited.
 fn waits(proxy: &Proxy) -> u64 {
-    crate::support::status(proxy.pid(), "voluntary_ctxt_switches").parse().unwrap()
+    status(proxy.pid(), "voluntary_ctxt_switches").parse().unwrap()
 }
 
 /// In clock ticks, which are hundredths of a second: utime and stime of proc_pid_stat(5).

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use crate::support::attack::request;
 use crate::support::engine::Engine;
-use crate::support::hostile::figure;
+use crate::support::env_usize;
 use crate::support::http::connect;
+use crate::support::machine;
 use crate::support::proxy::Proxy;
-use crate::support::rng::{Seeded, seed_from};
+use crate::support::rng::{Rng, seed_from};
 use crate::support::routes::{Dispatch, dispatch};
 
 /// Some of the endpoints that the requests go for, so that as many of them are not named.
@@ -41,10 +42,11 @@ const NAMED: &[&str] = &[
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn the_engine_dispatches_nothing_that_was_not_named() {
-    let requests = figure("JUDGE_REQUESTS", 20_000);
+    let _machine = machine::disturbing();
+    let requests = env_usize("JUDGE_REQUESTS", 20_000);
     let seed = seed_from("JUDGE_SEED");
-    let engine = Engine::own();
-    let proxy = Proxy::before(engine.socket()).allow(&NAMED.join(",")).quiet().start();
+    let engine = Engine::private();
+    let proxy = Proxy::builder(engine.socket()).allow(&NAMED.join(",")).quiet().start();
     let began = Instant::now();
     let before = engine.calls().len();
 
@@ -53,9 +55,9 @@ fn the_engine_dispatches_nothing_that_was_not_named() {
         for attacker in 0..4 {
             let (socket, sent) = (proxy.socket(), &sent);
             scope.spawn(move || {
-                let mut chance = Seeded::new(seed.wrapping_add(attacker));
+                let mut rng = Rng::new(seed.wrapping_add(attacker));
                 while sent.load(Ordering::Relaxed) < requests {
-                    sent.fetch_add(attack(socket, &mut chance), Ordering::Relaxed);
+                    sent.fetch_add(attack(socket, &mut rng), Ordering::Relaxed);
                 }
             });
         }
@@ -77,22 +79,22 @@ fn the_engine_dispatches_nothing_that_was_not_named() {
 
 /// One connection's worth of requests, in whole or in parts, with an end of one kind or another. Gives
 /// how many requests it was.
-fn attack(socket: &Path, chance: &mut Seeded) -> usize {
-    let count = [1, 1, 1, 2, 3, 4][chance.below(6)];
-    let bytes: Vec<u8> = (0..count).flat_map(|_| request(chance)).collect();
+fn attack(socket: &Path, rng: &mut Rng) -> usize {
+    let count = [1, 1, 1, 2, 3, 4][rng.below(6)];
+    let bytes: Vec<u8> = (0..count).flat_map(|_| request(rng)).collect();
     let mut stream = connect(socket);
     let mut rest = &bytes[..];
-    let splits = if chance.once_in(5) { 1 + chance.below(4) } else { 0 };
+    let splits = if rng.once_in(5) { 1 + rng.below(4) } else { 0 };
     for _ in 0..splits {
-        let (part, behind) = rest.split_at(chance.below(rest.len() + 1));
+        let (part, behind) = rest.split_at(rng.below(rest.len() + 1));
         let _ = stream.write_all(part);
-        if chance.once_in(3) {
+        if rng.once_in(3) {
             std::thread::sleep(Duration::from_micros(300));
         }
         rest = behind;
     }
     let _ = stream.write_all(rest);
-    if !chance.once_in(30) {
+    if !rng.once_in(30) {
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read_to_end(&mut Vec::new());
     }

@@ -3,8 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::support::engine::{Engine, docker, docker_command, stdout};
+use crate::support::engine::{Engine, docker, docker_command};
+use crate::support::machine;
 use crate::support::proxy::Proxy;
+use crate::support::tools::stdout;
+use crate::support::until;
 
 const EVERYTHING_OF_OLD: &str =
     "containers,images,networks,volumes,services,tasks,nodes,events,info,version,ping";
@@ -12,8 +15,9 @@ const EVERYTHING_OF_OLD: &str =
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn reading_commands_print_what_they_print_without_a_proxy() {
+    let _machine = machine::undisturbed();
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow(EVERYTHING_OF_OLD).start();
+    let proxy = Proxy::builder(engine.socket()).allow(EVERYTHING_OF_OLD).start();
     for command in [
         "ps -a --no-trunc --format {{.Names}}",
         "inspect web",
@@ -46,14 +50,15 @@ fn sorted_lines(text: &str) -> Vec<String> {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn events_are_seen_as_they_happen() {
+    let _machine = machine::disturbing();
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("events,ping").start();
+    let proxy = Proxy::builder(engine.socket()).allow("events,ping").start();
     let mut watcher = docker_command(proxy.socket())
         .args(["events", "--filter", "type=volume", "--format", "{{.Action}} {{.Actor.ID}}"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    crate::support::until("the engine has the watcher", || {
+    until("the engine has the watcher", || {
         engine.calls().iter().any(|call| call.starts_with("GET /v1.41/events?") && call.contains("volume"))
     });
     stdout(engine.docker(&["volume", "create", "seen-live"]));
@@ -69,7 +74,7 @@ fn events_are_seen_as_they_happen() {
 #[ignore = "needs an engine: tests/run"]
 fn a_writing_command_fails_readably_and_does_nothing() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow(EVERYTHING_OF_OLD).start();
+    let proxy = Proxy::builder(engine.socket()).allow(EVERYTHING_OF_OLD).start();
     for (command, message) in [
         ("stop web", "404 page not found"),
         ("kill web", "404 page not found"),
@@ -80,8 +85,8 @@ fn a_writing_command_fails_readably_and_does_nothing() {
         ("build -", "404 page not found"),
     ] {
         let output = docker(proxy.socket(), &command.split(' ').collect::<Vec<_>>());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(message), "docker {command}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && stderr.contains(message), "docker {command}: {stderr}");
     }
     let running = stdout(engine.docker(&["inspect", "-f", "{{.State.Running}}", "web"]));
     assert_eq!(running, "true\n");
@@ -92,7 +97,7 @@ fn a_writing_command_fails_readably_and_does_nothing() {
 #[ignore = "needs an engine: tests/run"]
 fn a_reading_command_that_is_not_enabled_fails_readably() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    let proxy = Proxy::builder(engine.socket()).allow("version").start();
     let output = docker(proxy.socket(), &["ps"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("404 page not found"), "{output:?}");

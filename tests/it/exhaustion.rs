@@ -1,25 +1,24 @@
 //! The promise of exhaustion: no client takes so much time or room that others feel it.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::hostile::{Recorder, figure, memory, statuses, take_all, talk};
-use crate::support::http::{self, connect, read_until};
-use crate::support::mock::Mock;
+use crate::support::files::set_mode;
+use crate::support::http::{
+    self, GET_EVENTS, GET_INFO, connect, raw_half_closed, read_to_close, read_until, statuses,
+};
+use crate::support::library::{Cli, Config};
+use crate::support::machine;
+use crate::support::mock::{CHUNKED, Mock, OK, Recorder, quiet_stream};
+use crate::support::process::{descriptors, memory};
 use crate::support::proxy::Proxy;
-use crate::support::{descriptors, until};
-use docker_proxy_acl::cli::Cli;
-use docker_proxy_acl::config::Config;
-
-const INFO: &str = "GET /info HTTP/1.1\r\nHost: docker\r\n\r\n";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+use crate::support::{env_usize, until};
 
 fn ask_once(stream: &mut UnixStream) {
-    stream.write_all(INFO.as_bytes()).unwrap();
+    stream.write_all(GET_INFO).unwrap();
     let answer = read_until(stream, |all| all.ends_with(b"ok"));
     assert_eq!(statuses(&answer), [200]);
 }
@@ -37,7 +36,7 @@ fn the_limits_are_those_that_are_promised() {
 #[test]
 fn a_head_that_takes_too_long_is_cut_off() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").args(["--header-timeout", "500ms"]).start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(["--header-timeout", "500ms"]).start();
     let dribble = |mut stream: UnixStream| {
         let began = Instant::now();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
@@ -63,21 +62,21 @@ fn a_head_that_takes_too_long_is_cut_off() {
 #[test]
 fn a_client_that_never_sends_anything_is_sent_away_without_a_word() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").args(["--header-timeout", "300ms"]).start();
-    assert_eq!(take_all(&mut connect(proxy.socket())), b"");
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(["--header-timeout", "300ms"]).start();
+    assert_eq!(read_to_close(&mut connect(proxy.socket())), b"");
 }
 
 #[test]
 fn an_idle_client_may_stay_longer_than_a_head_may_take_but_not_for_ever() {
     let engine = Mock::answering(OK);
     let limits = ["--header-timeout", "200ms", "--idle-timeout", "3s"];
-    let proxy = Proxy::before(engine.socket()).allow("info").args(limits).start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(limits).start();
     let mut stream = connect(proxy.socket());
     ask_once(&mut stream);
     std::thread::sleep(Duration::from_millis(2000));
     ask_once(&mut stream);
     let began = Instant::now();
-    assert_eq!(take_all(&mut stream), b"");
+    assert_eq!(read_to_close(&mut stream), b"");
     assert!(began.elapsed() >= Duration::from_secs(3), "sent away after {:?}", began.elapsed());
 }
 
@@ -85,19 +84,19 @@ fn an_idle_client_may_stay_longer_than_a_head_may_take_but_not_for_ever() {
 fn a_head_begun_right_after_an_answer_gets_no_more_time_than_any_other() {
     let engine = Mock::answering(OK);
     let limits = ["--header-timeout", "2s", "--idle-timeout", "20s"];
-    let proxy = Proxy::before(engine.socket()).allow("info").args(limits).start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(limits).start();
     let mut stream = connect(proxy.socket());
     ask_once(&mut stream);
     let began = Instant::now();
     stream.write_all(b"GET /in").unwrap();
-    assert_eq!(statuses(&take_all(&mut stream)), [408]);
+    assert_eq!(statuses(&read_to_close(&mut stream)), [408]);
     assert!(began.elapsed() < Duration::from_secs(10), "cut off after {:?}", began.elapsed());
 }
 
 #[test]
 fn heads_have_a_most_of_lines_and_bytes() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     let with = |headers: &str| format!("GET /info HTTP/1.1\r\nHost: docker\r\n{headers}\r\n");
     let room = 64 * 1024 - with("X: \r\n").len();
     for (headers, status) in [
@@ -108,22 +107,22 @@ fn heads_have_a_most_of_lines_and_bytes() {
         (format!("X: {}\r\n", "y".repeat(1_000_000)), 431),
         (format!("{}: y\r\n", "x".repeat(70_000)), 431),
     ] {
-        let answer = talk(proxy.socket(), with(&headers).as_bytes());
+        let answer = raw_half_closed(proxy.socket(), with(&headers).as_bytes());
         assert_eq!(statuses(&answer), [status], "{} bytes of headers", headers.len());
     }
     let endless = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(200_000));
-    assert_eq!(statuses(&talk(proxy.socket(), endless.as_bytes())), [431]);
-    assert_eq!(statuses(&talk(proxy.socket(), "\r\n".repeat(100_000).as_bytes())), [400]);
+    assert_eq!(statuses(&raw_half_closed(proxy.socket(), endless.as_bytes())), [431]);
+    assert_eq!(statuses(&raw_half_closed(proxy.socket(), "\r\n".repeat(100_000).as_bytes())), [400]);
     assert_eq!(proxy.get("/info").status(), 200);
 }
 
 #[test]
 fn connections_are_capped_and_places_given_back() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").args(["--max-connections", "3"]).start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "3"]).start();
     let mut inside: Vec<UnixStream> = (0..3).map(|_| connect(proxy.socket())).collect();
     inside.iter_mut().for_each(ask_once);
-    let answer = http::parse(&talk(proxy.socket(), INFO.as_bytes()));
+    let answer = http::parse(&raw_half_closed(proxy.socket(), GET_INFO));
     assert_eq!(answer.status(), 503);
     assert!(answer.text().contains("--max-connections"), "{}", answer.text());
     inside.iter_mut().for_each(ask_once);
@@ -135,7 +134,7 @@ fn connections_are_capped_and_places_given_back() {
 #[ignore = "needs root, to be two users: tests/run"]
 fn one_user_cannot_take_every_place() {
     let engine = Mock::answering(OK);
-    let builder = Proxy::before(engine.socket()).allow("info").args([
+    let builder = Proxy::builder(engine.socket()).allow("info").args([
         "--max-connections",
         "6",
         "--max-connections-per-uid",
@@ -143,22 +142,21 @@ fn one_user_cannot_take_every_place() {
         "--socket-mode",
         "0666",
     ]);
-    let home = builder.socket().parent().unwrap().parent().unwrap().to_owned();
-    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o755)).unwrap();
+    set_mode(builder.socket().parent().unwrap().parent().unwrap(), 0o755);
     let proxy = builder.start();
     let mut greedy: Vec<UnixStream> = (0..4).map(|_| connect(proxy.socket())).collect();
     greedy.iter_mut().for_each(ask_once);
-    let refused = http::parse(&talk(proxy.socket(), INFO.as_bytes()));
+    let refused = http::parse(&raw_half_closed(proxy.socket(), GET_INFO));
     assert_eq!(refused.status(), 503);
     assert!(refused.text().contains("--max-connections-per-uid"), "{}", refused.text());
     proxy.logged(&["refused", "uid=0", "--max-connections-per-uid"]);
 
-    let other = as_another_user(proxy.socket(), INFO);
+    let other = as_another_user(proxy.socket(), GET_INFO);
     assert_eq!(statuses(&other), [200], "{}", other.escape_ascii());
     greedy.iter_mut().for_each(ask_once);
 }
 
-fn as_another_user(socket: &Path, request: &str) -> Vec<u8> {
+fn as_another_user(socket: &Path, request: &[u8]) -> Vec<u8> {
     let mut nc = Command::new("setpriv")
         .args(["--reuid=12345", "--regid=12345", "--clear-groups", "nc", "-N", "-U"])
         .arg(socket)
@@ -166,18 +164,19 @@ fn as_another_user(socket: &Path, request: &str) -> Vec<u8> {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    nc.stdin.take().unwrap().write_all(request.as_bytes()).unwrap();
+    nc.stdin.take().unwrap().write_all(request).unwrap();
     nc.wait_with_output().unwrap().stdout
 }
 
 #[test]
 fn four_hundred_dribbling_clients_are_not_felt_by_an_ordinary_one() {
+    let _machine = machine::undisturbed();
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     let alone = median_of_requests(&proxy);
     let mut dribblers: Vec<UnixStream> = (0..400).map(|_| connect(proxy.socket())).collect();
     let mut among = Vec::new();
-    for byte in INFO.as_bytes().iter().take(4) {
+    for byte in GET_INFO.iter().take(4) {
         for dribbler in &mut dribblers {
             dribbler.write_all(&[*byte]).unwrap();
         }
@@ -204,16 +203,18 @@ fn median_of_requests(proxy: &Proxy) -> Duration {
 
 #[test]
 fn memory_is_flat_over_many_requests_and_connections() {
-    let requests = figure("FLAT_REQUESTS", 40_000);
-    let connections = figure("FLAT_CONNECTIONS", 4_000);
+    let _machine = machine::disturbing();
+    let requests = env_usize("FLAT_REQUESTS", 40_000);
+    let connections = env_usize("FLAT_CONNECTIONS", 4_000);
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").quiet().start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").quiet().start();
     let batch = |requests: usize, connections: usize| {
         let mut stream = connect(proxy.socket());
         (0..requests).for_each(|_| ask_once(&mut stream));
         for turn in 0..connections {
-            let bytes = [INFO, "GET /version HTTP/1.0\r\n\r\n", "nonsense\r\n\r\n", "POST /inf"][turn % 4];
-            talk(proxy.socket(), bytes.as_bytes());
+            let bytes =
+                [GET_INFO, b"GET /version HTTP/1.0\r\n\r\n", b"nonsense\r\n\r\n", b"POST /inf"][turn % 4];
+            raw_half_closed(proxy.socket(), bytes);
         }
     };
     batch(requests / 10, connections / 10);
@@ -228,18 +229,18 @@ fn memory_is_flat_over_many_requests_and_connections() {
 #[test]
 fn clients_that_do_not_read_cost_little_memory_each() {
     const CLIENTS: usize = 100;
-    let engine = Mock::new(|mut visit| {
-        visit.stream.set_write_timeout(None).unwrap();
-        if visit.head().is_some() {
-            visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let engine = Mock::new(|mut connection| {
+        connection.stream.set_write_timeout(None).unwrap();
+        if connection.read_head().is_some() {
+            connection.send(CHUNKED);
             let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
-            while visit.stream.write_all(chunk.as_bytes()).is_ok() {}
+            while connection.stream.write_all(chunk.as_bytes()).is_ok() {}
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("info").quiet().start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").quiet().start();
     let before = memory(proxy.pid());
     let mut clients: Vec<UnixStream> = (0..CLIENTS).map(|_| connect(proxy.socket())).collect();
-    clients.iter_mut().for_each(|client| client.write_all(INFO.as_bytes()).unwrap());
+    clients.iter_mut().for_each(|client| client.write_all(GET_INFO).unwrap());
     let mut last = 0;
     until("memory no longer grows", || {
         std::thread::sleep(Duration::from_millis(500));
@@ -249,7 +250,7 @@ fn clients_that_do_not_read_cost_little_memory_each() {
     let each = (last - before) / CLIENTS as u64;
     println!("a client that does not read costs {each} KiB");
     assert!(each < 220, "each client costs {each} KiB");
-    assert_eq!(http::ask(proxy.socket(), "GET", "/version").status(), 404);
+    assert_eq!(http::request(proxy.socket(), "GET", "/version").status(), 404);
     drop(clients);
     until("the engine's connections are closed", || engine.open() == 0);
 }
@@ -259,14 +260,14 @@ fn a_client_may_go_at_any_moment_and_leaves_nothing_behind() {
     let engine = Recorder::answering(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n",
     );
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     assert_eq!(proxy.get("/info").status(), 200);
     let before = descriptors(proxy.pid());
-    for sent in 0..=INFO.len() {
+    for sent in 0..=GET_INFO.len() {
         for then_read in [0, 1, 20, 80] {
             let mut stream = connect(proxy.socket());
-            stream.write_all(&INFO.as_bytes()[..sent]).unwrap();
-            if sent == INFO.len() && then_read > 0 {
+            stream.write_all(&GET_INFO[..sent]).unwrap();
+            if sent == GET_INFO.len() && then_read > 0 {
                 stream.read_exact(&mut vec![0; then_read]).unwrap();
             }
         }
@@ -280,16 +281,11 @@ fn a_client_may_go_at_any_moment_and_leaves_nothing_behind() {
 
 #[test]
 fn a_client_that_leaves_takes_its_quiet_stream_with_it() {
-    let engine = Mock::new(|mut visit| {
-        if visit.head().is_some() {
-            visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-            visit.until_closed();
-        }
-    });
-    let proxy = Proxy::before(engine.socket()).allow("events").start();
+    let engine = Mock::new(quiet_stream);
+    let proxy = Proxy::builder(engine.socket()).allow("events").start();
     let mut clients: Vec<UnixStream> = (0..20).map(|_| connect(proxy.socket())).collect();
     for client in &mut clients {
-        client.write_all(b"GET /events HTTP/1.1\r\nHost: docker\r\n\r\n").unwrap();
+        client.write_all(GET_EVENTS).unwrap();
         read_until(client, |all| all.ends_with(b"\r\n\r\n"));
     }
     assert_eq!(engine.open(), 20);
@@ -300,8 +296,8 @@ fn a_client_that_leaves_takes_its_quiet_stream_with_it() {
 #[test]
 fn empty_lines_before_a_request_are_no_way_to_burn_time() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
-    assert_eq!(statuses(&talk(proxy.socket(), format!("\r\n{INFO}").as_bytes())), [200]);
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    assert_eq!(statuses(&raw_half_closed(proxy.socket(), &[b"\r\n", GET_INFO].concat())), [200]);
     let mut stream = connect(proxy.socket());
     let mut sent = 0;
     while stream.write_all(b"\n").is_ok() && sent < 100_000 {
@@ -309,5 +305,5 @@ fn empty_lines_before_a_request_are_no_way_to_burn_time() {
         std::thread::sleep(Duration::from_micros(50));
     }
     assert!(sent < 10_000, "{sent} empty lines were taken");
-    assert_eq!(statuses(&take_all(&mut stream)), [400]);
+    assert_eq!(statuses(&read_to_close(&mut stream)), [400]);
 }

@@ -8,23 +8,25 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::engine::Engine;
-use crate::support::hostile::{memory, statuses, take_all, talk};
-use crate::support::http::{self, End, connect, read_until};
-use crate::support::mock::{Mock, Visit};
-use crate::support::proxy::{self, Proxy, program};
-use crate::support::{descriptors, eventually, until};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+use crate::support::http::{
+    self, End, GET_EVENTS, GET_INFO, connect, raw_half_closed, read_to_close, read_until, statuses,
+};
+use crate::support::machine;
+use crate::support::mock::{Mock, MockConnection, OK, ok_with};
+use crate::support::process::{descriptors, memory, signal};
+use crate::support::proxy::{Proxy, program};
+use crate::support::tools::until_accepting;
+use crate::support::{eventually, until};
 
 /// A mock whose answer depends on the container that is asked for.
 fn engine_that_answers(answers: &'static [&'static str]) -> Mock {
-    Mock::new(move |mut visit| {
-        while let Some(head) = visit.head() {
+    Mock::new(move |mut connection| {
+        while let Some(head) = connection.read_head() {
             let number = head.strip_prefix("GET /containers/").and_then(|rest| rest.split('/').next());
             match number.and_then(|number| number.parse::<usize>().ok()) {
                 // A misbehaving answer, and the end of the connection.
-                Some(number) => return visit.say(answers[number]),
-                None => visit.say(OK),
+                Some(number) => return connection.send(answers[number]),
+                None => connection.send(OK),
             }
         }
     })
@@ -57,7 +59,7 @@ fn an_engine_that_answers_garbage_is_a_502() {
         "SSH-2.0-OpenSSH_9.2\r\n",
     ];
     let engine = engine_that_answers(GARBAGE);
-    let proxy = Proxy::before(engine.socket()).allow("containers,info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers,info").start();
     for (number, garbage) in GARBAGE.iter().enumerate() {
         let answer = proxy.get(&format!("/containers/{number}/json"));
         assert_eq!(answer.status(), 502, "{garbage:?}: {answer:?}");
@@ -77,9 +79,9 @@ fn an_answer_that_breaks_off_is_cut_short_for_the_client_too() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n1\r\na\r\n",
     ];
     let engine = engine_that_answers(BROKEN);
-    let proxy = Proxy::before(engine.socket()).allow("containers,info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers,info").start();
     for (number, broken) in BROKEN.iter().enumerate() {
-        let bytes = talk(
+        let bytes = raw_half_closed(
             proxy.socket(),
             format!("GET /containers/{number}/json HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes(),
         );
@@ -100,23 +102,23 @@ fn what_an_engine_sends_beyond_its_answer_reaches_nobody() {
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nsecret",
     ];
     // Unlike the others these connections stay open, so that the rest could come with the next answer.
-    let engine = Mock::new(|mut visit| {
-        while let Some(head) = visit.head() {
+    let engine = Mock::new(|mut connection| {
+        while let Some(head) = connection.read_head() {
             let number = head.strip_prefix("GET /containers/").and_then(|rest| rest.split('/').next());
-            visit.say(number.map_or(OK, |number| BEYOND[number.parse::<usize>().unwrap()]));
+            connection.send(number.map_or(OK, |number| BEYOND[number.parse::<usize>().unwrap()]));
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("containers,info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers,info").start();
     for number in 0..BEYOND.len() {
         for pause in [0, 20] {
             let mut client = connect(proxy.socket());
             let line = format!("GET /containers/{number}/json HTTP/1.1\r\nHost: x\r\n\r\n");
             client.write_all(line.as_bytes()).unwrap();
-            let first = read_until(&mut client, |all| http::holds(all, "\r\n\r\n"));
+            let first = read_until(&mut client, |all| http::contains(all, "\r\n\r\n"));
             std::thread::sleep(Duration::from_millis(pause));
             client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-            let all = [first, take_all(&mut client)].concat();
-            assert!(!http::holds(&all, "secret"), "{number}: {}", all.escape_ascii());
+            let all = [first, read_to_close(&mut client)].concat();
+            assert!(!http::contains(&all, "secret"), "{number}: {}", all.escape_ascii());
             assert_eq!(*statuses(&all).last().unwrap(), 200, "{number}: {}", all.escape_ascii());
             assert!(all.ends_with(b"ok"), "{number}: {}", all.escape_ascii());
             assert_works(&proxy);
@@ -126,15 +128,15 @@ fn what_an_engine_sends_beyond_its_answer_reaches_nobody() {
 
 #[test]
 fn what_an_engine_says_on_a_kept_connection_before_it_is_asked_answers_nobody() {
-    let engine = Mock::new(|mut visit| {
-        if visit.head().is_some() {
-            visit.say(OK);
+    let engine = Mock::new(|mut connection| {
+        if connection.read_head().is_some() {
+            connection.send(OK);
             std::thread::sleep(Duration::from_millis(30));
-            visit.say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret");
-            visit.until_closed();
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret");
+            connection.wait_until_closed();
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     for _ in 0..5 {
         assert_works(&proxy);
         std::thread::sleep(Duration::from_millis(60));
@@ -143,17 +145,17 @@ fn what_an_engine_says_on_a_kept_connection_before_it_is_asked_answers_nobody() 
 
 #[test]
 fn a_request_that_makes_the_engine_close_its_connection_is_sent_at_most_twice() {
-    let engine = Mock::new(|mut visit| {
-        while let Some(head) = visit.head() {
+    let engine = Mock::new(|mut connection| {
+        while let Some(head) = connection.read_head() {
             if head.starts_with("GET /version") {
                 return;
             }
             // Long enough for others to come meanwhile, so that several connections are kept.
             std::thread::sleep(Duration::from_millis(100));
-            visit.say(OK);
+            connection.send(OK);
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("info,version").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info,version").start();
     std::thread::scope(|scope| {
         (0..10).for_each(|_| drop(scope.spawn(|| assert_works(&proxy))));
     });
@@ -165,13 +167,13 @@ fn a_request_that_makes_the_engine_close_its_connection_is_sent_at_most_twice() 
 
 #[test]
 fn answers_given_at_the_same_time_are_not_mixed_up() {
-    let engine = Mock::new(|mut visit| {
-        while let Some(head) = visit.head() {
+    let engine = Mock::new(|mut connection| {
+        while let Some(head) = connection.read_head() {
             let name = head.split('/').nth(2).unwrap().to_owned();
-            visit.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len()));
+            connection.send(&ok_with(&name));
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("containers").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers").start();
     std::thread::scope(|scope| {
         for client in 0..20 {
             let socket = proxy.socket();
@@ -186,7 +188,7 @@ fn answers_given_at_the_same_time_are_not_mixed_up() {
                         continue;
                     }
                     stream.shutdown(std::net::Shutdown::Write).unwrap();
-                    assert_eq!(http::parse(&take_all(&mut stream)).text(), name);
+                    assert_eq!(http::parse(&read_to_close(&mut stream)).text(), name);
                 }
             });
         }
@@ -195,17 +197,17 @@ fn answers_given_at_the_same_time_are_not_mixed_up() {
 
 #[test]
 fn an_engine_that_hangs_before_its_head_is_a_504_but_a_stream_may_be_late() {
-    let engine = Mock::new(|mut visit| {
-        if let Some(head) = visit.head() {
+    let engine = Mock::new(|mut connection| {
+        if let Some(head) = connection.read_head() {
             if head.starts_with("GET /events") {
                 std::thread::sleep(Duration::from_millis(1200));
-                return visit.say(OK);
+                return connection.send(OK);
             }
-            visit.until_closed();
+            connection.wait_until_closed();
         }
     });
     let proxy =
-        Proxy::before(engine.socket()).allow("info,events").args(["--upstream-timeout", "400ms"]).start();
+        Proxy::builder(engine.socket()).allow("info,events").args(["--upstream-timeout", "400ms"]).start();
     let began = Instant::now();
     let answer = proxy.get("/info");
     assert_eq!(answer.status(), 504, "{answer:?}");
@@ -216,14 +218,14 @@ fn an_engine_that_hangs_before_its_head_is_a_504_but_a_stream_may_be_late() {
 
 #[test]
 fn an_engine_that_hangs_after_its_head_is_waited_for() {
-    let engine = Mock::new(|mut visit| {
-        if visit.head().is_some() {
-            visit.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+    let engine = Mock::new(|mut connection| {
+        if connection.read_head().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
             std::thread::sleep(Duration::from_millis(1000));
-            visit.say("ok");
+            connection.send("ok");
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("info").args(["--upstream-timeout", "300ms"]).start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(["--upstream-timeout", "300ms"]).start();
     assert_works(&proxy);
 }
 
@@ -232,7 +234,7 @@ fn an_engine_that_does_not_accept_is_a_502_or_504() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("engine.sock");
     let _deaf = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let proxy = Proxy::before(&socket).allow("info").args(["--upstream-timeout", "500ms"]).start();
+    let proxy = Proxy::builder(&socket).allow("info").args(["--upstream-timeout", "500ms"]).start();
     assert_eq!(proxy.get("/info").status(), 504);
     assert_eq!(proxy.get("/version").status(), 404);
 }
@@ -240,18 +242,19 @@ fn an_engine_that_does_not_accept_is_a_502_or_504() {
 #[test]
 fn a_gibibyte_for_a_client_that_reads_slowly_waits_at_the_engine() {
     const LENGTH: u64 = 1 << 30;
-    let engine = Mock::new(|mut visit| {
-        visit.stream.set_write_timeout(None).unwrap();
-        if visit.head().is_some() {
-            visit.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"));
-            send_zeros(&mut visit, LENGTH);
+    let _machine = machine::disturbing();
+    let engine = Mock::new(|mut connection| {
+        connection.stream.set_write_timeout(None).unwrap();
+        if connection.read_head().is_some() {
+            connection.send(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n"));
+            send_zeros(&mut connection, LENGTH);
         }
     });
-    let proxy = Proxy::before(engine.socket()).allow("info,version").quiet().start();
+    let proxy = Proxy::builder(engine.socket()).allow("info,version").quiet().start();
     let before = memory(proxy.pid());
     let mut client = connect(proxy.socket());
-    client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let head = read_until(&mut client, |all| http::holds(all, "\r\n\r\n"));
+    client.write_all(GET_INFO).unwrap();
+    let head = read_until(&mut client, |all| http::contains(all, "\r\n\r\n"));
     let mut came = (head.len() - head.windows(4).position(|w| w == b"\r\n\r\n").unwrap() - 4) as u64;
     let mut most = 0;
     // A byte now and then, for a while.
@@ -276,9 +279,9 @@ fn a_gibibyte_for_a_client_that_reads_slowly_waits_at_the_engine() {
     assert!(most < before + 1024, "{before} KiB before, {most} KiB at most");
 }
 
-fn send_zeros(visit: &mut Visit, mut left: u64) {
+fn send_zeros(connection: &mut MockConnection, mut left: u64) {
     let zeros = vec![0; 1 << 16];
-    while left > 0 && visit.stream.write_all(&zeros[..left.min(1 << 16) as usize]).is_ok() {
+    while left > 0 && connection.stream.write_all(&zeros[..left.min(1 << 16) as usize]).is_ok() {
         left -= left.min(1 << 16);
     }
 }
@@ -286,16 +289,16 @@ fn send_zeros(visit: &mut Visit, mut left: u64) {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn an_engine_that_is_killed_hung_and_restarted_is_answered_for_and_found_again() {
-    let mut engine = Engine::own();
+    let mut engine = Engine::private();
     let args = ["--upstream-timeout", "2s"];
-    let proxy = Proxy::before(engine.socket()).allow("info,events,ping").args(args).start();
+    let proxy = Proxy::builder(engine.socket()).allow("info,events,ping").args(args).start();
     assert_eq!(proxy.get("/_ping").status(), 200);
 
     let mut stream = connect(proxy.socket());
-    stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let head = read_until(&mut stream, |all| http::holds(all, "\r\n\r\n"));
+    stream.write_all(GET_EVENTS).unwrap();
+    let head = read_until(&mut stream, |all| http::contains(all, "\r\n\r\n"));
     engine.kill();
-    let cut = http::parse(&[head, take_all(&mut stream)].concat());
+    let cut = http::parse(&[head, read_to_close(&mut stream)].concat());
     assert_eq!((cut.status(), cut.end), (200, End::CutShort));
 
     let dead = proxy.get("/_ping");
@@ -305,9 +308,9 @@ fn an_engine_that_is_killed_hung_and_restarted_is_answered_for_and_found_again()
     engine.start_again();
     assert_eq!(proxy.get("/_ping").status(), 200);
 
-    proxy::signal(engine.pid(), "STOP");
+    signal(engine.pid(), "STOP");
     assert_eq!(proxy.get("/info").status(), 504);
-    proxy::signal(engine.pid(), "CONT");
+    signal(engine.pid(), "CONT");
     assert_eq!(proxy.get("/info").status(), 200);
 
     engine.stop();
@@ -361,15 +364,18 @@ fn a_full_disk_where_the_socket_should_go_is_told_and_leaves_nothing() {
             .unwrap()
     };
     let failed = start(&socket).wait_with_output().unwrap();
-    let said = String::from_utf8(failed.stderr).unwrap();
-    assert_eq!(failed.status.code(), Some(1), "{said}");
-    assert!(said.contains(socket.to_str().unwrap()) && said.contains("No space left on device"), "{said}");
+    let stderr = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains(socket.to_str().unwrap()) && stderr.contains("No space left on device"),
+        "{stderr}"
+    );
     assert!(!socket.exists());
 
     disk.mount("remount,nr_inodes=20");
     let mut child = start(&socket);
-    until("it listens once there is room", || UnixStream::connect(&socket).is_ok());
-    proxy::signal(child.id(), "TERM");
+    until_accepting(&socket);
+    signal(child.id(), "TERM");
     assert!(eventually("it has ended", || child.try_wait().unwrap()).success());
 }
 
@@ -381,8 +387,8 @@ fn whoever_locks_the_socket_s_directory_does_not_keep_it_from_starting() {
     rustix::fs::flock(&open, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let mut child =
         program().args(["-a", "info", "--listen"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-    until("it listens all the same", || UnixStream::connect(&socket).is_ok());
-    proxy::signal(child.id(), "TERM");
+    until_accepting(&socket);
+    signal(child.id(), "TERM");
     assert!(eventually("it has ended", || child.try_wait().unwrap()).success());
 }
 
@@ -403,13 +409,15 @@ fn a_log_that_nobody_takes_stops_nothing() {
             drop((child.stdout.take(), child.stderr.take()));
             child
         };
-        until("it listens", || UnixStream::connect(&socket).is_ok());
+        until_accepting(&socket);
         for _ in 0..3 {
             until("the places are free", || http::get(&socket, "/info").status() == 200);
             until("it refuses", || http::get(&socket, "/version").status() == 404);
-            until("it says what is malformed", || statuses(&talk(&socket, b"nonsense\r\n\r\n")) == [400]);
+            until("it says what is malformed", || {
+                statuses(&raw_half_closed(&socket, b"nonsense\r\n\r\n")) == [400]
+            });
             let inside: Vec<UnixStream> = (0..2).map(|_| connect(&socket)).collect();
-            until("it turns away", || statuses(&talk(&socket, b"")) == [503]);
+            until("it turns away", || statuses(&raw_half_closed(&socket, b"")) == [503]);
             drop(inside);
         }
         assert!(child.try_wait().unwrap().is_none(), "it ended with its log {output}");
@@ -429,7 +437,7 @@ fn jumps_of_the_clock_are_not_felt() {
     let clock = tempfile::NamedTempFile::new().unwrap();
     let set = |offset: &str| std::fs::write(clock.path(), offset).unwrap();
     set("+0");
-    let proxy = Proxy::before(engine.socket())
+    let proxy = Proxy::builder(engine.socket())
         .allow("info")
         // The sandbox would keep libfaketime from reading its file.
         .args(["--header-timeout", "1500ms", "--idle-timeout", "60s", "--no-sandbox"])
@@ -440,14 +448,14 @@ fn jumps_of_the_clock_are_not_felt() {
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .start();
     let year = || {
-        let answer = http::parse(&talk(proxy.socket(), b"nonsense\r\n\r\n"));
+        let answer = http::parse(&raw_half_closed(proxy.socket(), b"nonsense\r\n\r\n"));
         answer.header("date").unwrap().split(' ').nth(3).unwrap().parse::<u32>().unwrap()
     };
     let now = year();
     for (jump, forward) in [("+10y", true), ("-10y", false)] {
         let mut idle = connect(proxy.socket());
         let ask = |stream: &mut UnixStream| {
-            stream.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            stream.write_all(GET_INFO).unwrap();
             assert!(read_until(stream, |all| all.ends_with(b"ok")).starts_with(b"HTTP/1.1 200"));
         };
         ask(&mut idle);
@@ -458,7 +466,7 @@ fn jumps_of_the_clock_are_not_felt() {
         assert_eq!(year() > now, forward, "the proxy's clock has jumped: {} to {}", now, year());
         assert_ne!(year(), now, "the proxy's clock has jumped");
         ask(&mut idle);
-        assert_eq!(statuses(&take_all(&mut late)), [408]);
+        assert_eq!(statuses(&read_to_close(&mut late)), [408]);
         assert!(began.elapsed() >= Duration::from_millis(1400), "cut off after {:?}", began.elapsed());
         set("+0");
         assert_eq!(year(), now);

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::engine::Engine;
+use crate::support::process::signal;
+use crate::support::proxy::PROGRAM;
 use crate::support::until;
 
 /// Both machines of the page: one network of loopback alone, in which `engine.example` is a name, and a
@@ -39,7 +41,7 @@ impl Machines {
     }
 
     fn shell(&self, script: &str) -> Command {
-        let program = Path::new(env!("CARGO_BIN_EXE_docker-proxy-acl")).parent().unwrap();
+        let program = Path::new(PROGRAM).parent().unwrap();
         let mut shell = Command::new("nsenter");
         shell
             .args([
@@ -75,8 +77,8 @@ impl Machines {
         let server = shell.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.servers.push((machine.to_owned(), server));
         let (_, place) = PLACES.iter().find(|(part, _)| script.contains(part)).expect(script);
-        let look = format!("socat -u OPEN:/dev/null {place} 2>/dev/null");
-        until(&format!("{place} is listened on"), || self.shell(&look).status().unwrap().success());
+        let poll = format!("socat -u OPEN:/dev/null {place} 2>/dev/null");
+        until(&format!("{place} is listened on"), || self.shell(&poll).status().unwrap().success());
     }
 }
 
@@ -91,7 +93,7 @@ const PLACES: [(&str, &str); 5] = [
 
 /// Ends a process; false, so that it is not kept.
 fn end(process: &mut Child) -> bool {
-    crate::support::proxy::signal(process.id(), "TERM");
+    signal(process.id(), "TERM");
     process.wait().unwrap();
     false
 }

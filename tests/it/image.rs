@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, RwLockReadGuard};
 
-use crate::support::engine::{Engine, docker_command, stdout};
+use crate::support::engine::{Engine, docker_command};
 use crate::support::http;
+use crate::support::machine;
+use crate::support::process::signal;
+use crate::support::proxy::PROGRAM;
+use crate::support::tools::{stdout, until_accepting};
 use crate::support::until;
 
 const IMAGE: &str = "docker-proxy-acl";
@@ -67,23 +71,25 @@ fn run_with_only_docker(engine: &Engine) {
         assert!(start.elapsed().as_secs() < 1800, "./run takes too long");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    until("it answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    until_accepting(&socket);
     assert_eq!(http::get(&socket, "/version").status(), 200);
     assert_eq!(http::get(&socket, "/info").status(), 404);
-    crate::support::proxy::signal(run.id(), "TERM");
+    signal(run.id(), "TERM");
     assert!(run.wait().unwrap().success());
     assert!(!socket.exists(), "the container removes its socket");
 }
 
-/// The engine with the image, built once.
-fn engine_with_image() -> Engine {
+/// The engine with the image, built once: which takes every processor for minutes, and each test of it
+/// makes containers.
+fn engine_with_image() -> (Engine, RwLockReadGuard<'static, ()>) {
     static BUILT: OnceLock<()> = OnceLock::new();
+    let machine = machine::disturbing();
     let engine = Engine::shared();
     BUILT.get_or_init(|| {
         load_builder(&engine);
         run_with_only_docker(&engine);
     });
-    engine
+    (engine, machine)
 }
 
 /// A container that is removed when dropped.
@@ -113,7 +119,7 @@ impl Drop for Container<'_> {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn run_builds_and_runs_the_image_where_only_docker_is() {
-    let engine = engine_with_image();
+    let (engine, _machine) = engine_with_image();
     let files = stdout(engine.docker(&[
         "image",
         "inspect",
@@ -127,7 +133,7 @@ fn run_builds_and_runs_the_image_where_only_docker_is() {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn a_container_beside_it_reads_and_only_reads() {
-    let engine = engine_with_image();
+    let (engine, _machine) = engine_with_image();
     let mount = format!("{}:/var/run/docker.sock", engine.socket().display());
     let sidecar = Container::run(
         &engine,
@@ -135,7 +141,7 @@ fn a_container_beside_it_reads_and_only_reads() {
             "-v",
             &mount,
             "-v",
-            "acl:/acl",
+            "sidecar:/acl",
             "--health-interval",
             "1s",
             IMAGE,
@@ -154,7 +160,7 @@ fn a_container_beside_it_reads_and_only_reads() {
             "--network",
             "none",
             "-v",
-            "acl:/acl",
+            "sidecar:/acl",
             "busybox",
             "/bin/sh",
             "-c",
@@ -172,7 +178,7 @@ fn a_container_beside_it_reads_and_only_reads() {
     stdout(engine.docker(&["stop", &sidecar.1]));
     assert_eq!(sidecar.inspect("{{.State.ExitCode}}"), "0");
     drop(sidecar);
-    stdout(engine.docker(&["volume", "rm", "acl"]));
+    stdout(engine.docker(&["volume", "rm", "sidecar"]));
 }
 
 /// A stand-in for the image `docker:cli`, made of Debian's client.
@@ -206,7 +212,7 @@ fn sh(engine: &Engine, directory: &Path, script: &str) -> String {
 }
 
 /// A recipe with the engine of the test for the one that it speaks of.
-fn before(engine: &Engine, recipe: &str) -> String {
+fn with_engine(engine: &Engine, recipe: &str) -> String {
     let (theirs, ours) = ("/var/run/docker.sock:", format!("{}:", engine.socket().display()));
     assert!(recipe.contains(theirs), "{recipe}");
     recipe.replacen(theirs, &ours, 1)
@@ -215,11 +221,11 @@ fn before(engine: &Engine, recipe: &str) -> String {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn the_recipe_with_docker_run_goes_as_written() {
-    let engine = engine_with_image();
+    let (engine, _machine) = engine_with_image();
     load_cli(&engine);
     let readme = include_str!("../../README.md").split("### With `docker run`").nth(1).unwrap();
     let (start, client) = readme.split("```").nth(1).unwrap().trim().split_once("\n\n").unwrap();
-    sh(&engine, project(), &before(&engine, start));
+    sh(&engine, project(), &with_engine(&engine, start));
     let acl = Container(&engine, "acl".to_owned());
     until("it listens", || acl.logs().contains("Listening on /acl/docker.sock"));
     let listed = sh(&engine, project(), client);
@@ -231,11 +237,11 @@ fn the_recipe_with_docker_run_goes_as_written() {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn the_recipe_with_compose_goes_as_written() {
-    let engine = engine_with_image();
+    let (engine, _machine) = engine_with_image();
     load_cli(&engine);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("compose.yaml");
-    std::fs::write(&file, before(&engine, include_str!("../../examples/compose.yaml"))).unwrap();
+    std::fs::write(&file, with_engine(&engine, include_str!("../../examples/compose.yaml"))).unwrap();
     let compose = |what: &str| {
         sh(&engine, directory.path(), &format!("docker-compose -p recipe -f compose.yaml {what} 2>&1"))
     };
@@ -253,7 +259,7 @@ fn the_recipe_with_systemd_is_a_valid_unit() {
     let directory = tempfile::tempdir().unwrap();
     let unit = directory.path().join("docker-proxy-acl.service");
     let text = include_str!("../../examples/docker-proxy-acl.service");
-    let (theirs, ours) = ("/usr/local/bin/docker-proxy-acl", env!("CARGO_BIN_EXE_docker-proxy-acl"));
+    let (theirs, ours) = ("/usr/local/bin/docker-proxy-acl", PROGRAM);
     std::fs::write(&unit, text.replace(&format!("ExecStart={theirs}"), &format!("ExecStart={ours}")))
         .unwrap();
     let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().unwrap();
@@ -263,7 +269,7 @@ fn the_recipe_with_systemd_is_a_valid_unit() {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn under_docker_s_own_profile_its_sandbox_holds_also_as_another_user() {
-    let engine = engine_with_image();
+    let (engine, _machine) = engine_with_image();
     let mount = format!("{}:/var/run/docker.sock", engine.socket().display());
     let container = Container::run(
         &engine,
@@ -282,7 +288,7 @@ fn under_docker_s_own_profile_its_sandbox_holds_also_as_another_user() {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn under_a_profile_that_forbids_landlock_it_says_so_and_goes_on() {
-    let engine = engine_with_image();
+    let (engine, _machine) = engine_with_image();
     let directory = tempfile::tempdir().unwrap();
     let profile = directory.path().join("profile.json");
     std::fs::write(

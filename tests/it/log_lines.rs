@@ -1,7 +1,9 @@
 //! The log has one line a refusal, with who, what and the way out, and never what is secret.
 
+use crate::support::http;
 use crate::support::mock::Mock;
 use crate::support::proxy::Proxy;
+use crate::support::until;
 
 fn engine() -> Mock {
     Mock::answering("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhush-body")
@@ -10,7 +12,7 @@ fn engine() -> Mock {
 #[test]
 fn a_refusal_is_one_line_with_who_what_and_the_way_out() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.get("/containers/json");
     let me = rustix::process::getuid().as_raw();
     let client = format!("client=uid={me},pid={}", std::process::id());
@@ -22,7 +24,7 @@ fn a_refusal_is_one_line_with_who_what_and_the_way_out() {
         &client,
         "-a containers:list or -a containers",
     ]);
-    proxy.ask("POST", "/info");
+    proxy.request("POST", "/info");
     proxy.logged(&[
         "WARN refused",
         "status=400",
@@ -40,11 +42,11 @@ fn a_refusal_is_one_line_with_who_what_and_the_way_out() {
 #[test]
 fn an_allowed_request_is_a_debug_line_with_status_bytes_and_duration() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.get("/v1.41/info");
     proxy.logged(&["DEBUG allowed", "status=200", "method=GET", "/v1.41/info", "bytes=9", "ms="]);
 
-    let quiet = Proxy::before(engine.socket()).allow("info").args(["--log-level", "info"]).start();
+    let quiet = Proxy::builder(engine.socket()).allow("info").args(["--log-level", "info"]).start();
     quiet.get("/info");
     quiet.get("/version");
     quiet.logged(&["refused"]);
@@ -54,16 +56,14 @@ fn an_allowed_request_is_a_debug_line_with_status_bytes_and_duration() {
 #[test]
 fn no_line_holds_a_query_a_header_or_a_body() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("info").env("SOME_VARIABLE", "hush-variable").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").env("SOME_VARIABLE", "hush-variable").start();
     proxy.get("/info?token=hush-query");
     proxy.get("/version?token=hush-query");
-    proxy.ask("POST", "/info?token=hush-query");
+    proxy.request("POST", "/info?token=hush-query");
     proxy.get("/info/%zz?token=hush-query");
     proxy.raw("POST /info HTTP/1.1\r\nHost: x\r\nX-Registry-Auth: hush-header\r\nContent-Length: 9\r\n\r\nhush-body");
     proxy.raw("GET /info?hush-query HTTP/1.1\r\nHost: x\r\nhush header\r\n\r\n");
-    crate::support::until("five were refused", || {
-        proxy.log().iter().filter(|line| line.contains("refused")).count() == 5
-    });
+    until("five were refused", || proxy.log().iter().filter(|line| line.contains("refused")).count() == 5);
     proxy.logged(&["allowed"]);
     for line in proxy.log() {
         assert!(!line.contains("hush"), "{line}");
@@ -73,12 +73,10 @@ fn no_line_holds_a_query_a_header_or_a_body() {
 #[test]
 fn a_client_cannot_forge_a_line() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.raw("GET /a%0aWARN%20refused HTTP/1.0\r\n\r\n");
     proxy.raw("GET /\x1b[31mred HTTP/1.0\r\n\r\n");
-    crate::support::until("both were refused", || {
-        proxy.log().iter().filter(|line| line.contains("refused")).count() >= 2
-    });
+    until("both were refused", || proxy.log().iter().filter(|line| line.contains("refused")).count() >= 2);
     assert!(proxy.log().iter().all(|line| !line.contains('\x1b')
         && !line.starts_with("WARN%20")
         && !line.starts_with("WARN refused\n")));
@@ -88,22 +86,20 @@ fn a_client_cannot_forge_a_line() {
 #[test]
 fn a_line_is_not_as_long_as_a_client_likes() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("images:inspect").start();
+    let proxy = Proxy::builder(engine.socket()).allow("images:inspect").start();
     let long = "A".repeat(60_000);
     proxy.raw(format!("{long} /version HTTP/1.0\r\n\r\n"));
     proxy.raw(format!("GET /{long} HTTP/1.0\r\n\r\n"));
     proxy.raw(format!("GET /images/{long}/json HTTP/1.0\r\n\r\n"));
     proxy.logged(&["allowed"]);
-    crate::support::until("two were refused", || {
-        proxy.log().iter().filter(|line| line.contains("refused")).count() == 2
-    });
+    until("two were refused", || proxy.log().iter().filter(|line| line.contains("refused")).count() == 2);
     assert!(proxy.log().iter().all(|line| line.len() < 3000));
 }
 
 #[test]
 fn names_that_hand_out_files_are_warned_about_at_start() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("containers:export,images:export,info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers:export,images:export,info").start();
     proxy.logged(&["WARN", "containers:export", "hands out file contents"]);
     proxy.logged(&["WARN", "images:export", "hands out file contents"]);
     proxy.logged(&["Registering containers:export handlers"]);
@@ -116,9 +112,9 @@ fn what_two_listeners_allow_is_said_once() {
     let directory = tempfile::tempdir().unwrap();
     let second = directory.path().join("s");
     let listen = ["--listen", second.to_str().unwrap()];
-    let proxy = Proxy::before(engine.socket()).allow("images:export,info").args(listen).start();
+    let proxy = Proxy::builder(engine.socket()).allow("images:export,info").args(listen).start();
     proxy.logged(&["Listening on ", second.to_str().unwrap()]);
-    assert_eq!(crate::support::http::get(&second, "/info").text(), "hush-body");
+    assert_eq!(http::get(&second, "/info").text(), "hush-body");
     for line in ["Registering info handlers", "hands out file contents"] {
         assert_eq!(proxy.log().iter().filter(|logged| logged.contains(line)).count(), 1, "{line}");
     }

@@ -35,7 +35,6 @@ mod descriptors;
 mod exhaustion;
 mod faults;
 mod soak;
-mod tcp_clients;
 
 // The program as it is started, watched and stopped.
 mod command_line;

@@ -1,7 +1,9 @@
 //! The promise of paths: what reaches the engine is the canonical form of what was matched, or nothing.
 
 use crate::support::engine::Engine;
-use crate::support::hostile::{Recorder, every_name, statuses, talk};
+use crate::support::http::{raw_half_closed, statuses};
+use crate::support::library::every_name;
+use crate::support::mock::Recorder;
 use crate::support::proxy::Proxy;
 
 fn get(path: &[u8]) -> Vec<u8> {
@@ -11,7 +13,7 @@ fn get(path: &[u8]) -> Vec<u8> {
 #[test]
 fn a_path_that_could_be_read_in_two_ways_is_400_and_the_engine_never_hears_of_it() {
     let engine = Recorder::new();
-    let proxy = Proxy::before(engine.socket()).allow(&every_name()).start();
+    let proxy = Proxy::builder(engine.socket()).allow(&every_name()).start();
     let paths: &[&[u8]] = &[
         // Separators in hiding.
         b"/containers%2fjson",
@@ -80,7 +82,7 @@ fn a_path_that_could_be_read_in_two_ways_is_400_and_the_engine_never_hears_of_it
         b"",
     ];
     for path in paths {
-        let answer = talk(proxy.socket(), &get(path));
+        let answer = raw_half_closed(proxy.socket(), &get(path));
         assert_eq!(statuses(&answer), [400], "{}", path.escape_ascii());
     }
     assert_eq!(engine.received(), "");
@@ -89,7 +91,7 @@ fn a_path_that_could_be_read_in_two_ways_is_400_and_the_engine_never_hears_of_it
 #[test]
 fn what_looks_like_an_endpoint_and_is_none_is_404() {
     let engine = Recorder::new();
-    let proxy = Proxy::before(engine.socket()).allow(&every_name()).start();
+    let proxy = Proxy::builder(engine.socket()).allow(&every_name()).start();
     for path in [
         "/Version",
         "/INFO",
@@ -120,7 +122,7 @@ fn what_looks_like_an_endpoint_and_is_none_is_404() {
 #[test]
 fn the_engine_is_asked_for_the_canonical_form() {
     let engine = Recorder::new();
-    let proxy = Proxy::before(engine.socket()).allow(&every_name()).start();
+    let proxy = Proxy::builder(engine.socket()).allow(&every_name()).start();
     let spellings = [
         ("/containers/%77eb/json", "/containers/web/json"),
         ("/%63ontainers/json", "/containers/json"),
@@ -151,13 +153,13 @@ fn the_engine_is_asked_for_the_canonical_form() {
 #[test]
 fn a_path_that_grows_too_long_in_its_canonical_form_is_refused_in_words() {
     let engine = Recorder::new();
-    let proxy = Proxy::before(engine.socket()).allow("networks").start();
+    let proxy = Proxy::builder(engine.socket()).allow("networks").start();
     for byte in ["|", "\"", "["] {
         let request = get(format!("/networks/{}", byte.repeat(30_000)).as_bytes());
-        assert_eq!(statuses(&talk(proxy.socket(), &request)), [414], "{byte}");
+        assert_eq!(statuses(&raw_half_closed(proxy.socket(), &request)), [414], "{byte}");
     }
     let with_query = format!("/networks/{}?{}", "|".repeat(2_000), "x".repeat(60_000));
-    assert_eq!(statuses(&talk(proxy.socket(), &get(with_query.as_bytes()))), [414]);
+    assert_eq!(statuses(&raw_half_closed(proxy.socket(), &get(with_query.as_bytes()))), [414]);
     assert_eq!(engine.received(), "");
     assert_eq!(proxy.get("/networks").status(), 200);
 }
@@ -166,7 +168,7 @@ fn a_path_that_grows_too_long_in_its_canonical_form_is_refused_in_words() {
 #[ignore = "needs an engine: tests/run"]
 fn legitimate_spellings_reach_what_they_name_on_a_real_engine() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("containers:inspect,images:inspect").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers:inspect,images:inspect").start();
     for path in [
         "/containers/%77eb/json",
         "/v1.41/containers/w%65b/json",
@@ -182,7 +184,7 @@ fn legitimate_spellings_reach_what_they_name_on_a_real_engine() {
 #[ignore = "needs an engine: tests/run"]
 fn no_spelling_gets_more_out_of_a_real_engine_than_was_named() {
     let engine = Engine::shared();
-    let proxy = Proxy::before(engine.socket()).allow("containers:inspect").start();
+    let proxy = Proxy::builder(engine.socket()).allow("containers:inspect").start();
     for path in [
         "/containers/x/../json",
         "/containers/x%2f..%2fjson",
@@ -196,7 +198,7 @@ fn no_spelling_gets_more_out_of_a_real_engine_than_was_named() {
         "/images/json;/json",
         "/containers/web/attach%2Fws/json",
     ] {
-        let answer = talk(proxy.socket(), &get(path.as_bytes()));
+        let answer = raw_half_closed(proxy.socket(), &get(path.as_bytes()));
         assert!(matches!(statuses(&answer)[..], [400 | 404]), "{path}: {}", answer.escape_ascii());
     }
 }

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use crate::support::attack::request;
 use crate::support::engine::Engine;
-use crate::support::hostile::{figure, memory, statuses};
-use crate::support::http::{connect, get};
+use crate::support::http::{GET_EVENTS, connect, get, statuses};
+use crate::support::machine;
+use crate::support::process::{descriptors, memory};
 use crate::support::proxy::Proxy;
-use crate::support::rng::{Seeded, seed_from};
-use crate::support::{descriptors, until};
+use crate::support::rng::{Rng, seed_from};
+use crate::support::{env_usize, until};
 
 /// How often each thing happened.
 #[derive(Default)]
@@ -47,12 +48,13 @@ impl Scene<'_> {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn everything_at_once_leaves_memory_and_descriptors_as_they_were() {
-    let time = Duration::from_secs(figure("SOAK_SECONDS", 8) as u64);
+    let _machine = machine::disturbing();
+    let time = Duration::from_secs(env_usize("SOAK_SECONDS", 8) as u64);
     let seed = seed_from("SOAK_SEED");
-    let mut engine = Engine::own();
+    let mut engine = Engine::private();
     let limits = ["--header-timeout", "2s", "--idle-timeout", "5s", "--upstream-timeout", "5s"];
     let proxy =
-        Proxy::before(engine.socket()).allow("containers,images,events,info,ping").args(limits).quiet();
+        Proxy::builder(engine.socket()).allow("containers,images,events,info,ping").args(limits).quiet();
     let proxy = proxy.start();
     let tally = Tally::default();
 
@@ -127,7 +129,7 @@ fn stream(scene: &Scene) {
         let mut clients: Vec<_> = (0..20).map(|_| connect(scene.socket)).collect();
         for client in &mut clients {
             client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-            client.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            client.write_all(GET_EVENTS).unwrap();
         }
         let enough = Instant::now() + Duration::from_secs(2);
         while !clients.is_empty() && Instant::now() < enough.min(scene.end) {
@@ -161,14 +163,14 @@ fn read_slowly(scene: &Scene) {
 
 /// Hostile clients, of whom some leave at once and some stay until they are sent away.
 fn attack(scene: &Scene, seed: u64) {
-    let mut chance = Seeded::new(seed);
+    let mut rng = Rng::new(seed);
     let mut staying = Vec::new();
     while scene.goes_on() {
         let mut client = connect(scene.socket);
-        let bytes = request(&mut chance);
-        let _ = client.write_all(&bytes[..chance.below(bytes.len() + 1)]);
+        let bytes = request(&mut rng);
+        let _ = client.write_all(&bytes[..rng.below(bytes.len() + 1)]);
         scene.tally.count("hostile");
-        match chance.below(8) {
+        match rng.below(8) {
             0 => staying.push(client),
             1..=3 => {}
             _ => {

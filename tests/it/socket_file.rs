@@ -1,34 +1,34 @@
 //! The listening socket's file is made safely, replaced only when stale, and removed only when ours.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use crate::support::mock::Mock;
-use crate::support::proxy::{Proxy, program};
+use crate::support::files::{mode, set_mode};
+use crate::support::http;
+use crate::support::mock::{Mock, OK};
+use crate::support::process::signal;
+use crate::support::proxy::{PROGRAM, Proxy, program, until_gone};
+use crate::support::until;
 
 fn engine() -> Mock {
-    Mock::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    Mock::answering(OK)
 }
 
-/// Starts a proxy that is expected not to; what it said.
+/// Starts a proxy that is expected not to; what it printed on standard error.
 fn refusal(listen: &Path, upstream: &Path) -> String {
     let mut command = program();
     command.args(["-a", "info", "--listen"]).arg(listen).arg("--upstream").arg(upstream);
     let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{said}");
-    said
-}
-
-fn mode(path: &Path) -> u32 {
-    path.symlink_metadata().unwrap().mode() & 0o7777
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{stderr}");
+    stderr
 }
 
 #[test]
 fn its_directory_is_made_when_missing() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     assert_eq!(mode(proxy.socket().parent().unwrap()), 0o755);
     assert_eq!(mode(proxy.socket()), 0o660);
 }
@@ -38,10 +38,10 @@ fn its_directory_is_made_when_missing() {
 fn it_takes_the_upstream_socket_s_group_and_the_asked_mode() {
     let engine = engine();
     std::os::unix::fs::chown(engine.socket(), None, Some(4321)).unwrap();
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     assert_eq!(proxy.socket().metadata().unwrap().gid(), 4321);
 
-    let open = Proxy::before(engine.socket())
+    let open = Proxy::builder(engine.socket())
         .allow("info")
         .args(["--socket-mode", "0666", "--socket-group", "1234"])
         .start();
@@ -53,32 +53,29 @@ fn it_takes_the_upstream_socket_s_group_and_the_asked_mode() {
 #[ignore = "needs strace: tests/run"]
 fn there_is_no_moment_of_wider_permissions() {
     let engine = engine();
-    let builder = Proxy::before(engine.socket()).allow("info");
+    let builder = Proxy::builder(engine.socket()).allow("info");
     let directory = builder.socket().parent().unwrap().to_owned();
     std::fs::create_dir(&directory).unwrap();
     let trace = directory.with_extension("trace");
     let mut command = std::process::Command::new("strace");
     command.args(["-f", "-e", "trace=umask,bind,chmod,fchmodat,chown,lchown,fchownat", "-o"]).arg(&trace);
-    command
-        .arg(env!("CARGO_BIN_EXE_docker-proxy-acl"))
-        .args(["-a", "info", "--upstream"])
-        .arg(engine.socket());
+    command.arg(PROGRAM).args(["-a", "info", "--upstream"]).arg(engine.socket());
     command.arg("--listen").arg(builder.socket());
     let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("strace runs");
-    crate::support::until("it listens", || builder.socket().exists() && mode(builder.socket()) == 0o660);
+    until("it listens", || builder.socket().exists() && mode(builder.socket()) == 0o660);
     let calls = std::fs::read_to_string(&trace).unwrap();
     let place = |call: &str| calls.find(call).unwrap_or_else(|| panic!("no {call} in {calls}"));
     assert!(place("umask(0777)") < place("bind("), "{calls}");
     assert!(place("bind(") < place("0660"), "{calls}");
     let pid = calls.split_whitespace().next().unwrap().parse().unwrap();
-    crate::support::proxy::signal(pid, "TERM");
+    signal(pid, "TERM");
     child.wait().unwrap();
 }
 
 #[test]
 fn a_stale_socket_is_replaced() {
     let engine = engine();
-    let builder = Proxy::before(engine.socket()).allow("info");
+    let builder = Proxy::builder(engine.socket()).allow("info");
     std::fs::create_dir(builder.socket().parent().unwrap()).unwrap();
     drop(UnixListener::bind(builder.socket()).unwrap());
     assert!(builder.socket().exists());
@@ -91,20 +88,20 @@ fn after_a_crash_it_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("s");
     let listen = ["--listen", socket.to_str().unwrap()];
-    let mut crashed = Proxy::before(engine.socket()).allow("info").args(listen).start();
+    let mut crashed = Proxy::builder(engine.socket()).allow("info").args(listen).start();
     crashed.signal("KILL");
-    crashed.ended();
+    crashed.wait();
     assert!(socket.exists());
-    let _again = Proxy::before(engine.socket()).allow("info").args(listen).start();
-    assert_eq!(crate::support::http::get(&socket, "/info").text(), "ok");
+    let _again = Proxy::builder(engine.socket()).allow("info").args(listen).start();
+    assert_eq!(http::get(&socket, "/info").text(), "ok");
 }
 
 #[test]
 fn a_live_socket_is_left_alone() {
     let engine = engine();
-    let first = Proxy::before(engine.socket()).allow("info").start();
-    let said = refusal(first.socket(), engine.socket());
-    assert!(said.contains("another docker-proxy-acl is listening there"), "{said}");
+    let first = Proxy::builder(engine.socket()).allow("info").start();
+    let stderr = refusal(first.socket(), engine.socket());
+    assert!(stderr.contains("another docker-proxy-acl is listening there"), "{stderr}");
     assert_eq!(first.get("/info").text(), "ok");
 }
 
@@ -116,16 +113,16 @@ fn of_two_that_start_at_once_one_listens() {
     let listen = ["--listen", socket.to_str().unwrap()];
     drop(UnixListener::bind(&socket).unwrap());
     let mut all: Vec<Proxy> =
-        (0..8).map(|_| Proxy::before(engine.socket()).allow("info").args(listen).spawn()).collect();
+        (0..8).map(|_| Proxy::builder(engine.socket()).allow("info").args(listen).spawn()).collect();
     let knows = |proxy: &Proxy| {
         proxy.log().iter().any(|line| line.contains("Listening on /") || line.contains("another docker"))
     };
-    crate::support::until("each knows where it stands", || all.iter().all(knows));
+    until("each knows where it stands", || all.iter().all(knows));
     let listening = |proxy: &&mut Proxy| {
         proxy.log().iter().any(|line| line.contains(&format!("Listening on {}", socket.display())))
     };
     assert_eq!(all.iter_mut().filter(listening).count(), 1);
-    assert_eq!(crate::support::http::get(&socket, "/info").text(), "ok");
+    assert_eq!(http::get(&socket, "/info").text(), "ok");
 }
 
 #[test]
@@ -134,8 +131,8 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("precious");
     std::fs::write(&file, "data").unwrap();
-    let said = refusal(&file, engine.socket());
-    assert!(said.contains("no socket"), "{said}");
+    let stderr = refusal(&file, engine.socket());
+    assert!(stderr.contains("no socket"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
 
     let link = directory.path().join("link");
@@ -150,46 +147,46 @@ fn a_directory_in_which_others_could_swap_it_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let unsafe_directory = directory.path().join("open");
     std::fs::create_dir(&unsafe_directory).unwrap();
-    std::fs::set_permissions(&unsafe_directory, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let said = refusal(&unsafe_directory.join("s"), engine.socket());
-    assert!(said.contains("is writable by everyone"), "{said}");
+    set_mode(&unsafe_directory, 0o777);
+    let stderr = refusal(&unsafe_directory.join("s"), engine.socket());
+    assert!(stderr.contains("is writable by everyone"), "{stderr}");
     // Also when it is not the last on the way.
-    let said = refusal(&unsafe_directory.join("below/s"), engine.socket());
-    assert!(said.contains("is writable by everyone"), "{said}");
+    let stderr = refusal(&unsafe_directory.join("below/s"), engine.socket());
+    assert!(stderr.contains("is writable by everyone"), "{stderr}");
 
-    std::fs::set_permissions(&unsafe_directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+    set_mode(&unsafe_directory, 0o755);
     std::os::unix::fs::chown(&unsafe_directory, Some(4321), None).unwrap();
-    let said = refusal(&unsafe_directory.join("s"), engine.socket());
-    assert!(said.contains("belongs to another user"), "{said}");
+    let stderr = refusal(&unsafe_directory.join("s"), engine.socket());
+    assert!(stderr.contains("belongs to another user"), "{stderr}");
 }
 
 #[test]
 fn it_is_removed_at_the_end() {
     let engine = engine();
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     let socket = proxy.socket().to_owned();
     proxy.signal("TERM");
-    crate::support::proxy::until_gone(&socket);
+    until_gone(&socket);
 }
 
 #[test]
 fn someone_else_s_at_its_path_is_not_removed() {
     let engine = engine();
-    let mut proxy = Proxy::before(engine.socket()).allow("info").start();
+    let mut proxy = Proxy::builder(engine.socket()).allow("info").start();
     std::fs::remove_file(proxy.socket()).unwrap();
     let _other = UnixListener::bind(proxy.socket()).unwrap();
     proxy.signal("TERM");
-    assert!(proxy.ended().success());
+    assert!(proxy.wait().success());
     assert!(proxy.socket().exists());
 }
 
 #[test]
 fn the_upstream_is_no_place_to_listen() {
     let engine = engine();
-    let said = refusal(engine.socket(), engine.socket());
-    assert!(said.contains("is the upstream itself"), "{said}");
+    let stderr = refusal(engine.socket(), engine.socket());
+    assert!(stderr.contains("is the upstream itself"), "{stderr}");
     let link = engine.socket().with_file_name("link");
     symlink(engine.socket().parent().unwrap(), &link).unwrap();
-    let said = refusal(&link.join("engine.sock"), engine.socket());
-    assert!(said.contains("is the upstream itself"), "{said}");
+    let stderr = refusal(&link.join("engine.sock"), engine.socket());
+    assert!(stderr.contains("is the upstream itself"), "{stderr}");
 }

@@ -5,17 +5,15 @@ use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::Engine;
-use crate::support::http::{End, connect, holds, parse, read_until};
-use crate::support::mock::Mock;
-use crate::support::proxy::Proxy;
+use crate::support::http::{self, End, GET_EVENTS, GET_INFO, connect, contains, parse, read_until};
+use crate::support::mock::{Mock, OK};
+use crate::support::proxy::{Proxy, until_gone};
 use crate::support::until;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn without_an_engine_it_starts_warns_and_answers_502() {
     let directory = tempfile::tempdir().unwrap();
-    let proxy = Proxy::before(&directory.path().join("none.sock")).allow("info").start();
+    let proxy = Proxy::builder(&directory.path().join("none.sock")).allow("info").start();
     proxy.logged(&["WARN", "none.sock", "the engine is out of reach", "--upstream names another path"]);
     let answer = proxy.get("/info");
     assert_eq!((answer.status(), answer.header("Content-Type")), (502, Some("application/json")));
@@ -28,7 +26,7 @@ fn it_works_as_soon_as_the_engine_is_there() {
     let engine = Mock::answering(OK);
     let directory = tempfile::tempdir().unwrap();
     let late = directory.path().join("engine.sock");
-    let proxy = Proxy::before(&late).allow("info").start();
+    let proxy = Proxy::builder(&late).allow("info").start();
     assert_eq!(proxy.get("/info").status(), 502);
     std::os::unix::fs::symlink(engine.socket(), &late).unwrap();
     assert_eq!(proxy.get("/info").text(), "ok");
@@ -37,8 +35,8 @@ fn it_works_as_soon_as_the_engine_is_there() {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn an_engine_s_restart_costs_no_request_once_it_is_back() {
-    let mut engine = Engine::own();
-    let proxy = Proxy::before(engine.socket()).allow("version").start();
+    let mut engine = Engine::private();
+    let proxy = Proxy::builder(engine.socket()).allow("version").start();
     for _ in 0..3 {
         assert_eq!(proxy.get("/version").status(), 200);
         engine.stop();
@@ -53,57 +51,57 @@ fn an_engine_s_restart_costs_no_request_once_it_is_back() {
 
 #[test]
 fn answers_in_flight_finish_before_it_stops() {
-    let mock = Mock::new(|mut visit| {
-        visit.head();
-        visit.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin");
+    let mock = Mock::new(|mut connection| {
+        connection.read_head();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin");
         std::thread::sleep(Duration::from_millis(700));
-        visit.say(" end");
+        connection.send(" end");
     });
     for signal in ["TERM", "INT"] {
-        let mut proxy = Proxy::before(mock.socket()).allow("info").start();
+        let mut proxy = Proxy::builder(mock.socket()).allow("info").start();
         let mut client = connect(proxy.socket());
-        client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        client.write_all(GET_INFO).unwrap();
         read_until(&mut client, |all| all.ends_with(b"begin"));
         proxy.signal(signal);
-        crate::support::proxy::until_gone(proxy.socket());
+        until_gone(proxy.socket());
         read_until(&mut client, |all| all.ends_with(b" end"));
-        assert_eq!(proxy.ended().code(), Some(0));
+        assert_eq!(proxy.wait().code(), Some(0));
     }
 }
 
 #[test]
 fn streams_and_idle_clients_do_not_delay_its_stop() {
-    let mock = Mock::new(|mut visit| {
-        visit.head();
-        visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n");
-        visit.until_closed();
+    let mock = Mock::new(|mut connection| {
+        connection.read_head();
+        connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n");
+        connection.wait_until_closed();
     });
-    let mut proxy = Proxy::before(mock.socket()).allow("events").start();
+    let mut proxy = Proxy::builder(mock.socket()).allow("events").start();
     let _idle = connect(proxy.socket());
     let mut watcher = connect(proxy.socket());
-    watcher.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let mut all = read_until(&mut watcher, |all| holds(all, "event"));
-    let told = Instant::now();
+    watcher.write_all(GET_EVENTS).unwrap();
+    let mut all = read_until(&mut watcher, |all| contains(all, "event"));
+    let signaled = Instant::now();
     proxy.signal("TERM");
-    assert_eq!(proxy.ended().code(), Some(0));
-    assert!(told.elapsed() < Duration::from_secs(5), "it took {:?}", told.elapsed());
+    assert_eq!(proxy.wait().code(), Some(0));
+    assert!(signaled.elapsed() < Duration::from_secs(5), "it took {:?}", signaled.elapsed());
     std::io::Read::read_to_end(&mut watcher, &mut all).unwrap();
     assert_eq!(parse(&all).end, End::CutShort, "a stream that is ended is not complete");
 }
 
 #[test]
 fn an_answer_that_does_not_end_is_waited_for_no_longer_than_told() {
-    let mock = Mock::new(|mut visit| {
-        visit.head();
-        visit.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin");
-        visit.until_closed();
+    let mock = Mock::new(|mut connection| {
+        connection.read_head();
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin");
+        connection.wait_until_closed();
     });
-    let mut proxy = Proxy::before(mock.socket()).allow("info").args(["--shutdown-timeout", "300ms"]).start();
+    let mut proxy = Proxy::builder(mock.socket()).allow("info").args(["--shutdown-timeout", "300ms"]).start();
     let mut client = connect(proxy.socket());
-    client.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    client.write_all(GET_INFO).unwrap();
     read_until(&mut client, |all| all.ends_with(b"begin"));
     proxy.signal("TERM");
-    assert_eq!(proxy.ended().code(), Some(0));
+    assert_eq!(proxy.wait().code(), Some(0));
     proxy.logged(&["WARN", "answers unfinished"]);
 }
 
@@ -115,7 +113,7 @@ fn a_socket_mounted_as_a_file_that_went_stale_is_explained() {
     let engine = UnixListener::bind(&socket).unwrap();
     std::fs::write(&mounted, "").unwrap();
     rustix::mount::mount_bind(&socket, &mounted).unwrap();
-    let proxy = Proxy::before(&mounted).allow("info").start();
+    let proxy = Proxy::builder(&mounted).allow("info").start();
     drop(engine);
     let status = proxy.get("/info").status();
     rustix::mount::unmount(&mounted, rustix::mount::UnmountFlags::empty()).unwrap();
@@ -131,11 +129,11 @@ fn a_full_queue_at_the_engine_is_waited_out() {
     // A queue of one: two connections fill it until someone accepts.
     rustix::net::listen(&listener, 0).unwrap();
     let _first = connect(&socket);
-    let proxy = Proxy::before(&socket).allow("info").spawn();
+    let proxy = Proxy::builder(&socket).allow("info").spawn();
     until("it listens", || proxy.socket().exists());
     let asking = std::thread::spawn({
         let socket = proxy.socket().to_owned();
-        move || crate::support::http::get(&socket, "/info")
+        move || http::get(&socket, "/info")
     });
     std::thread::sleep(Duration::from_millis(200));
     for stream in listener.incoming().map_while(Result::ok) {
@@ -154,7 +152,7 @@ fn a_full_queue_at_the_engine_is_waited_out() {
 
 /// Whether nothing comes although the other side is open.
 fn stream_is_silent(stream: &std::os::unix::net::UnixStream) -> bool {
-    let mut look = [rustix::event::PollFd::new(stream, rustix::event::PollFlags::IN)];
+    let mut poll = [rustix::event::PollFd::new(stream, rustix::event::PollFlags::IN)];
     let wait = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-    rustix::event::poll(&mut look, Some(&wait)).unwrap() == 0
+    rustix::event::poll(&mut poll, Some(&wait)).unwrap() == 0
 }

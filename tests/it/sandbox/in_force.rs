@@ -4,29 +4,27 @@
 
 use std::io::Write;
 
-use crate::support::http::{self, connect, holds, read_until};
-use crate::support::mock::Mock;
+use crate::support::http::{self, GET_EVENTS, connect, contains, read_until};
+use crate::support::mock::{Mock, OK};
+use crate::support::process::status;
 use crate::support::proxy::Proxy;
-use crate::support::status;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 #[test]
 fn it_is_in_force_and_in_the_log_before_the_first_client_comes() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::before(engine.socket()).allow("info").start();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
     assert_eq!([status(proxy.pid(), "NoNewPrivs"), status(proxy.pid(), "Seccomp")], ["1", "2"]);
     let log = proxy.log();
     let line = |part: &str| log.iter().position(|line| line.contains(part));
-    let (said, listening) = (line("sandbox: no-new-privs, landlock ABI "), line("Listening on"));
-    assert!(said.is_some() && said < listening, "{log:#?}");
-    assert!(log[said.unwrap()].contains(", seccomp "), "{log:#?}");
+    let (sandbox, listening) = (line("sandbox: no-new-privs, landlock ABI "), line("Listening on"));
+    assert!(sandbox.is_some() && sandbox < listening, "{log:#?}");
+    assert!(log[sandbox.unwrap()].contains(", seccomp "), "{log:#?}");
 }
 
 #[test]
 fn it_is_left_out_only_when_told() {
     let engine = Mock::answering(OK);
-    let proxy = || Proxy::before(engine.socket()).allow("info");
+    let proxy = || Proxy::builder(engine.socket()).allow("info");
     for without in [
         proxy().args(["--no-sandbox"]).start(),
         proxy().env("DOCKER_PROXY_ACL_NO_SANDBOX", "true").start(),
@@ -43,52 +41,52 @@ fn it_is_left_out_only_when_told() {
 /// Answers small and big, refusals, bytes that are no HTTP, a stream, and the end.
 #[test]
 fn a_whole_life_passes_inside() {
-    let engine = Mock::new(|mut visit| {
-        while let Some(head) = visit.head() {
+    let engine = Mock::new(|mut connection| {
+        while let Some(head) = connection.read_head() {
             if head.starts_with("GET /events") {
-                visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n");
-                return visit.until_closed();
+                connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n");
+                return connection.wait_until_closed();
             }
-            visit.say("HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n");
-            visit.say(&"x".repeat(8_000_000));
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n");
+            connection.send(&"x".repeat(8_000_000));
         }
     });
-    let mut proxy = Proxy::before(engine.socket()).allow("info,events").start();
+    let mut proxy = Proxy::builder(engine.socket()).allow("info,events").start();
     for _ in 0..20 {
         assert_eq!(proxy.get("/info").body.len(), 8_000_000);
     }
     assert_eq!(proxy.get("/version").status(), 404);
-    assert_eq!(proxy.ask("POST", "/info").status(), 400);
+    assert_eq!(proxy.request("POST", "/info").status(), 400);
     assert_eq!(http::parse(&proxy.raw("\x01\r\n\r\n")).status(), 400);
     assert_eq!(
         http::parse(&http::raw_half_closed(proxy.socket(), b"GET /info HTTP/1.0\r\n\n")).status(),
         200
     );
     let mut stream = connect(proxy.socket());
-    stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    read_until(&mut stream, |all| holds(all, "event"));
+    stream.write_all(GET_EVENTS).unwrap();
+    read_until(&mut stream, |all| contains(all, "event"));
     // As a terminal does with Ctrl-Z: the kernel then goes on with the call that was waiting.
     proxy.signal("STOP");
     proxy.signal("CONT");
     assert_eq!(proxy.get("/version").status(), 404);
     proxy.signal("TERM");
-    assert_eq!(proxy.ended().code(), Some(0));
+    assert_eq!(proxy.wait().code(), Some(0));
     assert!(!proxy.socket().exists(), "it removes its socket");
 }
 
 #[test]
 fn an_engine_that_makes_its_socket_anew_is_found_again() {
     let engine = |name: &'static str| {
-        Mock::new(move |mut visit| {
-            visit.head();
-            visit.say(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{name}"));
+        Mock::new(move |mut connection| {
+            connection.read_head();
+            connection.send(&format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{name}"));
         })
     };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("engine.sock");
     let (old, new) = (engine("old"), engine("new"));
     std::fs::rename(old.socket(), &path).unwrap();
-    let proxy = Proxy::before(&path).allow("info").start();
+    let proxy = Proxy::builder(&path).allow("info").start();
     assert_eq!(proxy.get("/info").text(), "old");
     std::fs::remove_file(&path).unwrap();
     assert_eq!(proxy.get("/info").status(), 502);

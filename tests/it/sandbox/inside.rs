@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use libc::{EACCES, ENOSYS, EPERM};
 
 use super::fixture::Fixture;
+use crate::support::proxy::PROGRAM;
 
 /// What holds in the process, as `attempt.rs` takes it.
 const NOTHING: &str = "nothing";
@@ -108,8 +109,8 @@ fn every_attempt_is_in_the_table() {
 /// The program that makes attempts, built by the cargo that built this test: without `--test` it has built
 /// it already, and there is nothing left to do.
 fn attempt_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+    static ATTEMPT: OnceLock<PathBuf> = OnceLock::new();
+    ATTEMPT.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--locked", "--offline", "--message-format=json"]);
         cargo.args(["--example", "sandbox_attempt"]).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -205,7 +206,7 @@ fn start_up_without(call: libc::c_long) -> (String, String) {
     let directory = tempfile::tempdir().unwrap();
     let socket = |name: &str| directory.path().join(name);
     let mut child = Command::new(attempt_program())
-        .args(["without", &call.to_string(), env!("CARGO_BIN_EXE_docker-proxy-acl"), "-a", "version"])
+        .args(["without", &call.to_string(), PROGRAM, "-a", "version"])
         .arg("--listen")
         .arg(socket("docker.sock"))
         .arg("--upstream")

@@ -1,47 +1,45 @@
 //! `--user` gives root up once the listeners are bound, and keeps just the group that owns the engine's
 //! socket.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
-use crate::support::mock::Mock;
-use crate::support::proxy::{Builder, Proxy, program};
+use crate::support::files::set_mode;
+use crate::support::http;
+use crate::support::mock::{Mock, OK};
+use crate::support::process;
+use crate::support::proxy::{Builder, PROGRAM, Proxy, program};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const USER: u32 = 54321;
 /// The group that owns the engine's socket.
 const DOCKER: u32 = 4321;
 
-fn open_to_all(directory: &Path) {
-    std::fs::set_permissions(directory, PermissionsExt::from_mode(0o755)).unwrap();
-}
-
 /// An engine whose socket only its group may use, as Docker's own.
 fn engine() -> Mock {
     let engine = Mock::answering(OK);
-    open_to_all(engine.socket().parent().unwrap());
+    set_mode(engine.socket().parent().unwrap(), 0o755);
     chown(engine.socket(), None, Some(DOCKER)).unwrap();
-    std::fs::set_permissions(engine.socket(), PermissionsExt::from_mode(0o660)).unwrap();
+    set_mode(engine.socket(), 0o660);
     engine
 }
 
-fn before(upstream: &Path, user: &str) -> Builder {
-    let builder = Proxy::before(upstream).allow("info").args(["--user", user]);
-    open_to_all(builder.socket().parent().unwrap().parent().unwrap());
+fn builder(upstream: &Path, user: &str) -> Builder {
+    let builder = Proxy::builder(upstream).allow("info").args(["--user", user]);
+    set_mode(builder.socket().parent().unwrap().parent().unwrap(), 0o755);
     builder
 }
 
 /// The numbers in a field of /proc/PID/status.
 fn status(proxy: &Proxy, field: &str) -> Vec<String> {
-    crate::support::status(proxy.pid(), field).split_whitespace().map(str::to_owned).collect()
+    process::status(proxy.pid(), field).split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]
 #[ignore = "needs root: tests/run"]
 fn it_becomes_the_user_with_its_group_and_the_engine_s_and_no_capabilities() {
     let engine = engine();
-    let proxy = before(engine.socket(), "54321:98").start();
+    let proxy = builder(engine.socket(), "54321:98").start();
     assert_eq!(status(&proxy, "Uid"), ["54321"; 4]);
     assert_eq!(status(&proxy, "Gid"), ["98"; 4]);
     assert_eq!(status(&proxy, "Groups"), [DOCKER.to_string()]);
@@ -57,7 +55,7 @@ fn it_becomes_the_user_with_its_group_and_the_engine_s_and_no_capabilities() {
 #[ignore = "needs root: tests/run"]
 fn a_name_stands_for_its_line_in_the_passwd_file() {
     let engine = engine();
-    let proxy = before(engine.socket(), "nobody").start();
+    let proxy = builder(engine.socket(), "nobody").start();
     let line = std::fs::read_to_string("/etc/passwd").unwrap();
     let line: Vec<&str> = line.lines().find(|line| line.starts_with("nobody:")).unwrap().split(':').collect();
     assert_eq!((status(&proxy, "Uid")[0].as_str(), status(&proxy, "Gid")[0].as_str()), (line[2], line[3]));
@@ -68,7 +66,7 @@ fn a_name_stands_for_its_line_in_the_passwd_file() {
 #[ignore = "needs root: tests/run"]
 fn without_the_sandbox_it_is_given_up_all_the_same() {
     let engine = engine();
-    let proxy = before(engine.socket(), "54321").args(["--no-sandbox"]).start();
+    let proxy = builder(engine.socket(), "54321").args(["--no-sandbox"]).start();
     assert_eq!(status(&proxy, "Uid"), ["54321"; 4]);
     assert_eq!(proxy.get("/info").text(), "ok");
 }
@@ -77,7 +75,7 @@ fn without_the_sandbox_it_is_given_up_all_the_same() {
 #[ignore = "needs root: tests/run"]
 fn the_directory_that_it_makes_is_the_user_s_so_that_it_can_remove_its_socket() {
     let engine = engine();
-    let builder = before(engine.socket(), "54321");
+    let builder = builder(engine.socket(), "54321");
     let socket = builder.socket().to_owned();
     let directory = socket.parent().unwrap();
     let mut proxy = builder.start();
@@ -85,7 +83,7 @@ fn the_directory_that_it_makes_is_the_user_s_so_that_it_can_remove_its_socket() 
     assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (USER, DOCKER, 0o660));
     assert_eq!((of.uid(), of.mode() & 0o777), (USER, 0o755));
     proxy.signal("TERM");
-    assert!(proxy.ended().success());
+    assert!(proxy.wait().success());
     assert!(!socket.exists());
 }
 
@@ -93,7 +91,7 @@ fn the_directory_that_it_makes_is_the_user_s_so_that_it_can_remove_its_socket() 
 #[ignore = "needs root: tests/run"]
 fn it_starts_again_in_a_directory_of_the_user_s() {
     let engine = engine();
-    let builder = before(engine.socket(), "54321");
+    let builder = builder(engine.socket(), "54321");
     let directory = builder.socket().parent().unwrap();
     std::fs::create_dir(directory).unwrap();
     chown(directory, Some(USER), None).unwrap();
@@ -105,14 +103,14 @@ fn it_starts_again_in_a_directory_of_the_user_s() {
 fn a_socket_in_a_directory_of_root_s_stays_is_said_and_is_replaced() {
     let engine = engine();
     let directory = tempfile::tempdir().unwrap();
-    open_to_all(directory.path());
+    set_mode(directory.path(), 0o755);
     let socket = directory.path().join("docker.sock");
     for _ in 0..2 {
         let mut proxy =
-            before(engine.socket(), "54321").args(["--filename".as_ref(), socket.as_os_str()]).start();
-        assert_eq!(crate::support::http::get(&socket, "/info").text(), "ok");
+            builder(engine.socket(), "54321").args(["--filename".as_ref(), socket.as_os_str()]).start();
+        assert_eq!(http::get(&socket, "/info").text(), "ok");
         proxy.signal("TERM");
-        assert!(proxy.ended().success());
+        assert!(proxy.wait().success());
         proxy.logged(&["WARN cannot remove the socket, which the next start will", "Permission denied"]);
         assert!(socket.exists());
     }
@@ -122,14 +120,14 @@ fn a_socket_in_a_directory_of_root_s_stays_is_said_and_is_replaced() {
 #[ignore = "needs root: tests/run"]
 fn without_the_engine_s_socket_the_group_has_to_be_told() {
     let directory = tempfile::tempdir().unwrap();
-    open_to_all(directory.path());
+    set_mode(directory.path(), 0o755);
     let late = directory.path().join("engine.sock");
-    let mut refused = before(&late, "54321").spawn();
-    assert_eq!(refused.ended().code(), Some(1));
+    let mut refused = builder(&late, "54321").spawn();
+    assert_eq!(refused.wait().code(), Some(1));
     refused.logged(&["error: --user: cannot tell which group may open", "--user USER:GROUP"]);
     assert!(!refused.socket().exists(), "it leaves no socket behind");
 
-    let proxy = before(&late, &format!("54321:{DOCKER}")).start();
+    let proxy = builder(&late, &format!("54321:{DOCKER}")).start();
     assert_eq!(proxy.get("/info").status(), 502);
     let engine = engine();
     std::os::unix::fs::symlink(engine.socket(), &late).unwrap();
@@ -140,8 +138,8 @@ fn without_the_engine_s_socket_the_group_has_to_be_told() {
 #[ignore = "needs root: tests/run"]
 fn an_engine_whose_socket_the_group_may_not_use_is_explained() {
     let engine = engine();
-    std::fs::set_permissions(engine.socket(), PermissionsExt::from_mode(0o600)).unwrap();
-    let proxy = before(engine.socket(), "54321").start();
+    set_mode(engine.socket(), 0o600);
+    let proxy = builder(engine.socket(), "54321").start();
     proxy.logged(&[
         "WARN the engine is out of reach: Permission denied",
         "in the group that owns the engine's socket",
@@ -157,7 +155,8 @@ fn who_is_not_root_cannot_become_another() {
     chown(directory.path(), Some(USER), None).unwrap();
     // The build's own directory may be closed to that user.
     let copy = directory.path().join("docker-proxy-acl");
-    std::fs::copy(env!("CARGO_BIN_EXE_docker-proxy-acl"), &copy).unwrap();
+    // By cp: a file that this process wrote could be open in a child of another test, and not start.
+    assert!(std::process::Command::new("cp").arg(PROGRAM).arg(&copy).status().unwrap().success());
     let output = std::process::Command::new(copy)
         .args(["-a", "info", "--user", "12345", "--listen"])
         .arg(directory.path().join("docker.sock"))
@@ -167,9 +166,9 @@ fn who_is_not_root_cannot_become_another() {
         .gid(USER)
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("only root can become another user"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("only root can become another user"), "{stderr}");
     assert!(!directory.path().join("docker.sock").exists(), "it leaves no socket behind");
 }
 
@@ -182,8 +181,8 @@ fn who_cannot_be_become_is_a_wrong_command_line() {
         ("0:4", "root is what it is to give up"),
     ] {
         let output = program().args(["-a", "info", "--user", user]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.contains(&format!("error: --user {user}: {problem}")), "{said}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(&format!("error: --user {user}: {problem}")), "{stderr}");
     }
 }

@@ -1,6 +1,6 @@
 //! A grammar of hostile requests: what a client of ill will writes into the socket.
 
-use super::rng::Seeded;
+use super::rng::Rng;
 
 const METHODS: &[&str] = &[
     "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "CONNECT", "TRACE", "get", "GETX", "G\0ET", "PRI",
@@ -196,31 +196,31 @@ const BODIES: &[&str] = &[
 ];
 
 /// A request's target: an endpoint, perhaps with something done to it.
-pub fn target(chance: &mut Seeded) -> String {
-    let mut path = format!("{}{}", chance.pick(VERSIONS), chance.pick(ENDPOINTS));
-    for _ in 0..[0, 0, 0, 1, 1, 2, 3][chance.below(7)] {
-        deform(&mut path, chance);
+pub fn target(rng: &mut Rng) -> String {
+    let mut path = format!("{}{}", rng.pick(VERSIONS), rng.pick(ENDPOINTS));
+    for _ in 0..[0, 0, 0, 1, 1, 2, 3][rng.below(7)] {
+        deform(&mut path, rng);
     }
-    match chance.below(24) {
+    match rng.below(24) {
         0 => format!("http://docker{path}"),
         1 => format!("HTTP://a:b@docker:1{path}"),
         2 => format!("//docker{path}"),
         3 => format!("ftp://docker{path}"),
         4 => "docker:2375".to_owned(),
         5 => "*".to_owned(),
-        6 | 7 => format!("{path}?{}{}", chance.pick(TRICKS), chance.pick(ENDPOINTS)),
-        8 => format!("{path}{}", "x".repeat(chance.below(70_000))),
+        6 | 7 => format!("{path}?{}{}", rng.pick(TRICKS), rng.pick(ENDPOINTS)),
+        8 => format!("{path}{}", "x".repeat(rng.below(70_000))),
         _ => path,
     }
 }
 
-fn deform(path: &mut String, chance: &mut Seeded) {
-    let mut at = chance.below(path.len() + 1);
+fn deform(path: &mut String, rng: &mut Rng) {
+    let mut at = rng.below(path.len() + 1);
     while !path.is_char_boundary(at) {
         at -= 1;
     }
-    match chance.below(4) {
-        0 | 1 => path.insert_str(at, chance.pick(TRICKS)),
+    match rng.below(4) {
+        0 | 1 => path.insert_str(at, rng.pick(TRICKS)),
         2 => {
             // The same character, spelled as an escape.
             if let Some(byte) = path.as_bytes().get(at).filter(|byte| byte.is_ascii()) {
@@ -228,42 +228,42 @@ fn deform(path: &mut String, chance: &mut Seeded) {
                 path.replace_range(at..=at, &escape);
             }
         }
-        _ => path.push_str(chance.pick(TRICKS)),
+        _ => path.push_str(rng.pick(TRICKS)),
     }
 }
 
 /// What it should be, or once in so many times one of these.
-fn or<'a>(chance: &mut Seeded, times: usize, usual: &'a str, others: &[&'a str]) -> &'a str {
-    if chance.once_in(times) { chance.pick(others) } else { usual }
+fn or<'a>(rng: &mut Rng, times: usize, usual: &'a str, others: &[&'a str]) -> &'a str {
+    if rng.once_in(times) { rng.pick(others) } else { usual }
 }
 
 /// One request, more or less. Most of its parts are as they should be, so that what is not gets far.
-pub fn request(chance: &mut Seeded) -> Vec<u8> {
-    let end = or(chance, 25, "\r\n", LINE_ENDS);
-    let space = or(chance, 40, " ", &["  ", "\t", "", "\u{b}"]);
-    let method = or(chance, 5, "GET", METHODS);
-    let version = or(chance, 15, "HTTP/1.1", VERSIONS_OF_HTTP);
-    let mut text = format!("{method}{space}{}{space}{version}{end}", target(chance));
-    if !chance.once_in(20) {
+pub fn request(rng: &mut Rng) -> Vec<u8> {
+    let end = or(rng, 25, "\r\n", LINE_ENDS);
+    let space = or(rng, 40, " ", &["  ", "\t", "", "\u{b}"]);
+    let method = or(rng, 5, "GET", METHODS);
+    let version = or(rng, 15, "HTTP/1.1", VERSIONS_OF_HTTP);
+    let mut text = format!("{method}{space}{}{space}{version}{end}", target(rng));
+    if !rng.once_in(20) {
         text += &format!("Host: docker{end}");
     }
-    for _ in 0..[0, 0, 0, 0, 1, 2][chance.below(6)] {
-        text += &format!("{}{end}", chance.pick(HEADERS));
+    for _ in 0..[0, 0, 0, 0, 1, 2][rng.below(6)] {
+        text += &format!("{}{end}", rng.pick(HEADERS));
     }
-    if chance.once_in(100) {
-        text += &format!("X: y{end}").repeat(90 + chance.below(20));
+    if rng.once_in(100) {
+        text += &format!("X: y{end}").repeat(90 + rng.below(20));
     }
-    if chance.once_in(200) {
-        text += &format!("X: {}{end}", "y".repeat(chance.below(70_000)));
+    if rng.once_in(200) {
+        text += &format!("X: {}{end}", "y".repeat(rng.below(70_000)));
     }
     text += end;
-    if chance.once_in(4) {
-        text += chance.pick(BODIES);
+    if rng.once_in(4) {
+        text += rng.pick(BODIES);
     }
     let mut bytes = text.into_bytes();
-    if chance.once_in(12) {
-        let at = chance.below(bytes.len());
-        bytes[at] = chance.byte();
+    if rng.once_in(12) {
+        let at = rng.below(bytes.len());
+        bytes[at] = rng.byte();
     }
     bytes
 }

@@ -4,16 +4,17 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use super::{eventually, until};
+use super::tools::without_docker_variables;
+use super::{TIMEOUT, eventually, process, until};
 
 /// A real engine that logs each call it dispatches.
 pub struct Engine {
     socket: PathBuf,
     log: PathBuf,
-    own: Option<Own>,
+    private: Option<Private>,
 }
 
-struct Own {
+struct Private {
     daemon: Child,
     directory: tempfile::TempDir,
     flags: Vec<String>,
@@ -25,22 +26,22 @@ impl Engine {
         let get = |name: &str| {
             PathBuf::from(std::env::var_os(name).expect("run tests/run, which starts an engine"))
         };
-        Self { socket: get("TEST_ENGINE_SOCKET"), log: get("TEST_ENGINE_LOG"), own: None }
+        Self { socket: get("TEST_ENGINE_SOCKET"), log: get("TEST_ENGINE_LOG"), private: None }
     }
 
     /// An empty engine for a test that does to it what others must not feel.
-    pub fn own() -> Self {
-        Self::own_with(Vec::new())
+    pub fn private() -> Self {
+        Self::private_with(Vec::new())
     }
 
     /// An empty engine with further flags.
-    pub fn own_with(flags: Vec<String>) -> Self {
+    pub fn private_with(flags: Vec<String>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let daemon = start_daemon(directory.path(), &flags);
         let engine = Self {
             socket: directory.path().join("docker.sock"),
             log: directory.path().join("log"),
-            own: Some(Own { daemon, directory, flags }),
+            private: Some(Private { daemon, directory, flags }),
         };
         engine.until_up();
         engine
@@ -68,32 +69,32 @@ impl Engine {
 
     /// Ends a private engine at once, as a crash would.
     pub fn kill(&mut self) {
-        let own = self.own.as_mut().expect("only a private engine is killed");
-        own.daemon.kill().unwrap();
-        own.daemon.wait().unwrap();
+        let private = self.private.as_mut().expect("only a private engine is killed");
+        private.daemon.kill().unwrap();
+        private.daemon.wait().unwrap();
     }
 
     /// Stops a private engine in order.
     pub fn stop(&mut self) {
-        let own = self.own.as_mut().expect("only a private engine is stopped");
-        super::proxy::signal(own.daemon.id(), "TERM");
-        let daemon = &mut own.daemon;
+        let private = self.private.as_mut().expect("only a private engine is stopped");
+        process::signal(private.daemon.id(), "TERM");
+        let daemon = &mut private.daemon;
         eventually("the engine has stopped", || daemon.try_wait().unwrap());
     }
 
     /// Starts a private engine again, with what it had.
     pub fn start_again(&mut self) {
-        let own = self.own.as_mut().expect("only a private engine is started");
+        let private = self.private.as_mut().expect("only a private engine is started");
         // A killed daemon leaves these, and where nobody reaps orphans their processes seem to live.
         for left in ["pid", "exec/containerd/containerd.pid"] {
-            let _ = std::fs::remove_file(own.directory.path().join(left));
+            let _ = std::fs::remove_file(private.directory.path().join(left));
         }
-        own.daemon = start_daemon(own.directory.path(), &own.flags);
+        private.daemon = start_daemon(private.directory.path(), &private.flags);
         self.until_up();
     }
 
     pub fn pid(&self) -> u32 {
-        self.own.as_ref().expect("only a private engine's process is known").daemon.id()
+        self.private.as_ref().expect("only a private engine's process is known").daemon.id()
     }
 
     fn until_up(&self) {
@@ -106,7 +107,7 @@ impl Engine {
 
 fn pings(socket: &Path) -> std::io::Result<bool> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(super::PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /_ping HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -115,10 +116,9 @@ fn pings(socket: &Path) -> std::io::Result<bool> {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if let Some(own) = &mut self.own {
+        if let Some(private) = &mut self.private {
             // In order, so that it unmounts what it mounted in the directory.
-            let _ = Command::new("kill").args(["-TERM", &own.daemon.id().to_string()]).status();
-            let _ = own.daemon.wait();
+            process::terminate(&mut private.daemon);
         }
     }
 }
@@ -133,10 +133,8 @@ pub fn docker_command(host: &Path) -> Command {
 /// Debian's client, with a configuration of its own.
 pub fn docker_cli() -> Command {
     let debian = Path::new("/usr/bin/docker");
-    let mut command = Command::new(if debian.exists() { debian } else { Path::new("docker") });
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
-        command.env_remove(name);
-    }
+    let docker = if debian.exists() { debian } else { Path::new("docker") };
+    let mut command = without_docker_variables(Command::new(docker));
     command.env("DOCKER_CONFIG", "/nonexistent").stdin(Stdio::null());
     command
 }
@@ -144,12 +142,6 @@ pub fn docker_cli() -> Command {
 /// Runs Debian's client against a socket.
 pub fn docker(host: &Path, args: &[&str]) -> Output {
     docker_command(host).args(args).output().unwrap()
-}
-
-/// What a command printed, if it went well.
-pub fn stdout(output: Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }
 
 fn start_daemon(directory: &Path, flags: &[String]) -> Child {

@@ -1,15 +1,19 @@
 //! A client that sends just the bytes it is told to and takes apart what comes back.
 
-use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 
-/// An answer, taken apart.
+/// Heads that many tests send.
+pub const GET_INFO: &[u8] = b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n";
+pub const GET_EVENTS: &[u8] = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// A response, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status line.
     pub status_line: String,
     /// The header lines, in their order and spelling.
@@ -31,7 +35,7 @@ pub enum End {
     CutShort,
 }
 
-impl Answer {
+impl Response {
     pub fn status(&self) -> u16 {
         self.status_line.split(' ').nth(1).and_then(|code| code.parse().ok()).expect(&self.status_line)
     }
@@ -53,9 +57,22 @@ impl Answer {
 pub fn connect(socket: &Path) -> UnixStream {
     let stream =
         UnixStream::connect(socket).unwrap_or_else(|e| panic!("cannot connect to {}: {e}", socket.display()));
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream
+}
+
+/// A connection to a port of loopback.
+pub fn connect_tcp(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+    stream
+}
+
+/// The head of a `GET`, whose connection may go on after it.
+pub fn get_head(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
 }
 
 /// Sends bytes and reads until the other side closes.
@@ -63,40 +80,39 @@ pub fn raw(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(socket);
     // The answer may come, and the connection end, before all is sent.
     let _ = stream.write_all(bytes);
-    read_all(&mut stream)
+    read_to_close(&mut stream)
 }
 
 /// Sends bytes, closes the sending side as `nc -N` does, and reads until the other side closes.
 pub fn raw_half_closed(socket: &Path, bytes: &[u8]) -> Vec<u8> {
     let mut stream = connect(socket);
-    stream.write_all(bytes).unwrap();
-    stream.shutdown(Shutdown::Write).unwrap();
-    read_all(&mut stream)
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    read_to_close(&mut stream)
+}
+
+/// Whatever comes until the other side closes.
+pub fn read_to_close(stream: &mut impl Read) -> Vec<u8> {
+    let mut all = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut all) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "after {} bytes: {error}", all.len());
+    }
+    all
 }
 
 /// One request with a connection of its own.
-pub fn ask(socket: &Path, method: &str, target: &str) -> Answer {
+pub fn request(socket: &Path, method: &str, target: &str) -> Response {
     let request = format!("{method} {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n");
     parse(&raw(socket, request.as_bytes()))
 }
 
 /// A `GET` with a connection of its own.
-pub fn get(socket: &Path, target: &str) -> Answer {
-    ask(socket, "GET", target)
-}
-
-fn read_all(stream: &mut UnixStream) -> Vec<u8> {
-    let mut all = Vec::new();
-    match stream.read_to_end(&mut all) {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {}
-        Err(error) => panic!("after {} bytes: {error}", all.len()),
-    }
-    all
+pub fn get(socket: &Path, target: &str) -> Response {
+    request(socket, "GET", target)
 }
 
 /// Reads from a stream until what came satisfies `enough`, and gives it.
-pub fn read_until(stream: &mut UnixStream, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
+pub fn read_until(stream: &mut impl Read, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut all = Vec::new();
     let mut chunk = [0; 4096];
     while !enough(&all) {
@@ -110,14 +126,25 @@ pub fn read_until(stream: &mut UnixStream, enough: impl Fn(&[u8]) -> bool) -> Ve
 }
 
 /// Whether the bytes contain this text.
-pub fn holds(bytes: &[u8], text: &str) -> bool {
+pub fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Takes a whole answer apart.
-pub fn parse(bytes: &[u8]) -> Answer {
+/// Whether the bytes end with the end of a head.
+pub fn ends_with_head(bytes: &[u8]) -> bool {
+    bytes.ends_with(b"\r\n\r\n")
+}
+
+/// The statuses of responses that came one after another.
+pub fn statuses(responses: &[u8]) -> Vec<u16> {
+    let text = String::from_utf8_lossy(responses);
+    text.split("HTTP/1.").skip(1).filter_map(|response| response.get(2..5)?.parse().ok()).collect()
+}
+
+/// Takes a whole response apart.
+pub fn parse(bytes: &[u8]) -> Response {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(bytes)));
+    let end = end.unwrap_or_else(|| panic!("no response: {:?}", String::from_utf8_lossy(bytes)));
     let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
     let mut lines = head.split("\r\n");
     let status_line = lines.next().unwrap().to_owned();
@@ -125,15 +152,15 @@ pub fn parse(bytes: &[u8]) -> Answer {
         .map(|line| line.split_once(": ").expect(line))
         .map(|(n, v)| (n.to_owned(), v.to_owned()))
         .collect();
-    let mut answer =
-        Answer { status_line, headers, body: bytes[end + 4..].to_vec(), end: End::WithConnection };
-    if answer.header("transfer-encoding") == Some("chunked") {
-        (answer.body, answer.end) = join_chunks(&answer.body);
-    } else if let Some(length) = answer.header("content-length") {
-        let complete = answer.body.len() == length.parse::<usize>().unwrap();
-        answer.end = if complete { End::Complete } else { End::CutShort };
+    let mut response =
+        Response { status_line, headers, body: bytes[end + 4..].to_vec(), end: End::WithConnection };
+    if response.header("transfer-encoding") == Some("chunked") {
+        (response.body, response.end) = join_chunks(&response.body);
+    } else if let Some(length) = response.header("content-length") {
+        let complete = response.body.len() == length.parse::<usize>().unwrap();
+        response.end = if complete { End::Complete } else { End::CutShort };
     }
-    answer
+    response
 }
 
 fn join_chunks(mut rest: &[u8]) -> (Vec<u8>, End) {

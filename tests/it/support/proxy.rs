@@ -6,8 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
-use super::http::{self, Answer};
-use super::{eventually, until};
+use super::http::{self, Response};
+use super::tools::without_docker_variables;
+use super::{eventually, machine, process, until};
+
+/// Where the program is.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_docker-proxy-acl");
+
+/// What it answers by itself to another method than `GET`, and to what is not allowed.
+pub const BAD_REQUEST: &str = "400 Bad request ; only GET allowed.\n";
+pub const NOT_FOUND: &str = "404 page not found\n";
 
 /// A running proxy; ended when dropped.
 pub struct Proxy {
@@ -27,17 +35,15 @@ pub struct Builder {
 
 /// The program, with an environment that no flag leaks in from.
 pub fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_docker-proxy-acl"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
-        command.env_remove(name);
-    }
+    let mut command = without_docker_variables(Command::new(PROGRAM));
     command.stdin(Stdio::null());
     command
 }
 
 impl Proxy {
     /// A proxy that listens in a directory of its own, in front of `upstream`, and logs all that it does.
-    pub fn before(upstream: &Path) -> Builder {
+    pub fn builder(upstream: &Path) -> Builder {
+        machine::raise_descriptor_limit();
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("acl/docker.sock");
         let mut command = program();
@@ -55,16 +61,23 @@ impl Proxy {
         format!("unix://{}", self.socket.display())
     }
 
+    /// The port of its first listener over TCP.
+    pub fn tcp_port(&self) -> u16 {
+        let line = self.logged(&["Listening on tcp://"]);
+        let address = line.split("tcp://").nth(1).unwrap().split(' ').next().unwrap();
+        address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub fn get(&self, target: &str) -> Answer {
+    pub fn get(&self, target: &str) -> Response {
         http::get(&self.socket, target)
     }
 
-    pub fn ask(&self, method: &str, target: &str) -> Answer {
-        http::ask(&self.socket, method, target)
+    pub fn request(&self, method: &str, target: &str) -> Response {
+        http::request(&self.socket, method, target)
     }
 
     /// Sends bytes and reads until the proxy closes.
@@ -86,19 +99,13 @@ impl Proxy {
 
     /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
-        signal(self.child.id(), name);
+        process::signal(self.child.id(), name);
     }
 
     /// Waits until it has ended.
-    pub fn ended(&mut self) -> ExitStatus {
+    pub fn wait(&mut self) -> ExitStatus {
         let child = &mut self.child;
         eventually("the proxy has ended", || child.try_wait().unwrap())
-    }
-
-    /// Ends it as an operator would and waits for that.
-    pub fn stop(mut self) -> ExitStatus {
-        self.signal("TERM");
-        self.ended()
     }
 }
 
@@ -154,8 +161,8 @@ impl Builder {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the proxy ended with {status}: {:#?}", log.lock().unwrap());
             }
-            let said = || log.lock().unwrap().iter().any(|line| line.contains("Listening on"));
-            let listens = if tells { said() } else { UnixStream::connect(socket).is_ok() };
+            let logged = || log.lock().unwrap().iter().any(|line| line.contains("Listening on"));
+            let listens = if tells { logged() } else { UnixStream::connect(socket).is_ok() };
             listens.then_some(())
         });
         proxy
@@ -178,12 +185,6 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Sends a signal to a process that the test started.
-pub fn signal(pid: u32, name: &str) {
-    let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
-    assert!(sent.success(), "kill -{name} {pid}");
 }
 
 fn collect(output: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {

@@ -1,15 +1,15 @@
-//! Chance that can be had again: a test prints its seed, and a seed makes the same test.
+//! Random numbers that can be had again: a test prints its seed, and a seed makes the same test.
 
-/// A small generator of numbers: SplitMix64, whose steps are public knowledge.
+/// A small generator of random numbers: SplitMix64, whose steps are public knowledge.
 #[derive(Debug, Clone)]
-pub struct Seeded(u64);
+pub struct Rng(u64);
 
-impl Seeded {
+impl Rng {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub fn number(&mut self) -> u64 {
+    fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ impl Seeded {
 
     /// Less than `end`.
     pub fn below(&mut self, end: usize) -> usize {
-        (self.number() % end as u64) as usize
+        (self.next_u64() % end as u64) as usize
     }
 
     /// True once in so many times.
@@ -32,14 +32,14 @@ impl Seeded {
     }
 
     pub fn byte(&mut self) -> u8 {
-        self.number() as u8
+        self.next_u64() as u8
     }
 }
 
 /// The seed of this run: from the environment, else from the clock; printed so that it can be had again.
 pub fn seed_from(variable: &str) -> u64 {
     let seed = match std::env::var(variable) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")),
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")),
         Err(_) => std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64,
     };
     println!("again with {variable}={seed}");

@@ -1,19 +1,11 @@
 //! `certs` makes what a listener and its clients need, safely, and says what is about to expire.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Output;
 
-use crate::support::proxy::program;
-use crate::support::tls::{Pki, openssl, said};
-
-fn certs(directory: &Path, args: &[&str]) -> Output {
-    program().arg("certs").args(args).arg("--dir").arg(directory).output().unwrap()
-}
-
-fn mode(path: &Path) -> u32 {
-    std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
+use crate::support::files::mode;
+use crate::support::proxy::PROGRAM;
+use crate::support::tls::{Pki, certs};
+use crate::support::tools::{combined_output, openssl};
 
 #[test]
 fn openssl_finds_keys_usages_names_and_validity_right() {
@@ -80,11 +72,7 @@ fn a_key_is_never_readable_by_others_not_even_for_a_moment() {
     let output = std::process::Command::new("strace")
         .args(["-f", "-o"])
         .arg(&trace)
-        .args([
-            "-e",
-            "trace=open,openat,creat,chmod,fchmod,fchmodat,umask",
-            env!("CARGO_BIN_EXE_docker-proxy-acl"),
-        ])
+        .args(["-e", "trace=open,openat,creat,chmod,fchmod,fchmodat,umask", PROGRAM])
         .args(["certs", "init", "--host", "localhost", "--dir"])
         .arg(directory.path().join("pki"))
         .output()
@@ -106,9 +94,9 @@ fn nothing_is_ever_overwritten() {
         let output = certs(pki.path(), &args);
         assert_eq!(output.status.code(), Some(1));
         assert!(
-            said(&output).contains("is there already, and nothing is ever overwritten"),
+            combined_output(&output).contains("is there already, and nothing is ever overwritten"),
             "{}",
-            said(&output)
+            combined_output(&output)
         );
     }
     assert_eq!(everything(pki.path()), before);
@@ -118,12 +106,12 @@ fn nothing_is_ever_overwritten() {
 #[test]
 fn what_cannot_be_finished_leaves_nothing() {
     let pki = Pki::new();
-    let folder = pki.path().join("clients/bob");
-    std::fs::create_dir(&folder).unwrap();
-    std::fs::write(folder.join("cert.pem"), "mine").unwrap();
+    let bob = pki.path().join("clients/bob");
+    std::fs::create_dir(&bob).unwrap();
+    std::fs::write(bob.join("cert.pem"), "mine").unwrap();
     assert_eq!(certs(pki.path(), &["client", "bob"]).status.code(), Some(1));
-    assert!(!folder.join("key.pem").exists());
-    assert_eq!(std::fs::read_to_string(folder.join("cert.pem")).unwrap(), "mine");
+    assert!(!bob.join("key.pem").exists());
+    assert_eq!(std::fs::read_to_string(bob.join("cert.pem")).unwrap(), "mine");
 }
 
 fn everything(directory: &Path) -> Vec<(String, String)> {
@@ -173,7 +161,7 @@ fn show_prints_subject_names_and_validity() {
     let pki = Pki::new();
     let output = certs(pki.path(), &["show"]);
     assert_eq!(output.status.code(), Some(0));
-    let text = said(&output);
+    let text = combined_output(&output);
     for part in [
         "ca.pem\n  subject  CN=docker-proxy-acl CA of localhost\n  for      signing certificates\n  valid    20",
         "clients/alice/cert.pem\n  subject  CN=alice\n  for      clients\n  valid    20",
@@ -190,10 +178,10 @@ fn show_prints_subject_names_and_validity() {
 fn show_says_what_has_expired_and_what_is_about_to() {
     let pki = Pki::new();
     pki.certs(&["client", "brief", "--days", "5"]);
-    pki.odd("late", "20200101000000Z", "20210101000000Z", "basicConstraints=CA:FALSE");
+    pki.issue_custom("late", "20200101000000Z", "20210101000000Z", "basicConstraints=CA:FALSE");
     let output = certs(pki.path(), &["show"]);
     assert_eq!(output.status.code(), Some(1));
-    let text = said(&output);
+    let text = combined_output(&output);
     assert!(text.contains("clients/brief/cert.pem expires in 4 days\n"), "{text}");
     assert!(text.contains("late/cert.pem has expired\n"), "{text}");
 }
@@ -207,7 +195,7 @@ fn what_is_not_there_is_said() {
     ] {
         let output = certs(directory.path(), &args);
         assert_eq!(output.status.code(), Some(1));
-        assert!(said(&output).contains(part), "{}", said(&output));
+        assert!(combined_output(&output).contains(part), "{}", combined_output(&output));
     }
     for args in [vec!["init"], vec!["init", "--host", "a b"], vec!["client", "../eve"], vec!["client", ".x"]]
     {

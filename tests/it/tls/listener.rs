@@ -5,85 +5,92 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::mock::Mock;
+use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::{Proxy, program};
-use crate::support::tls::{Folder, Pki, curl, curl_as, openssl, port, said, verifying};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+use crate::support::tls::{CertDir, Pki, curl_as, tls_proxy};
+use crate::support::tools::{combined_output, curl, openssl};
+use crate::support::{TIMEOUT, until};
 
 #[test]
 fn a_client_with_a_certificate_is_answered_and_named_in_the_log() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     for host in ["localhost", "127.0.0.1"] {
         for version in ["--tls-max=1.2", "--tlsv1.3"] {
             let flag: Vec<&str> = version.split('=').collect();
-            let url = format!("https://{host}:{}/version", port(&proxy));
+            let url = format!("https://{host}:{}/version", proxy.tcp_port());
             let output = curl_as(&pki.alice(), &[&flag[..], &[&url]].concat());
-            assert_eq!(said(&output), "ok\n", "{host} {version}");
+            assert_eq!(combined_output(&output), "ok\n", "{host} {version}");
         }
     }
     proxy.logged(&["allowed", "/version", "client=127.0.0.1:", ",cn=\"alice\""]);
-    let refused = curl_as(&pki.alice(), &[&format!("https://localhost:{}/info", port(&proxy))]);
-    assert_eq!(said(&refused), "404 page not found\n");
+    let refused = curl_as(&pki.alice(), &[&format!("https://localhost:{}/info", proxy.tcp_port())]);
+    assert_eq!(combined_output(&refused), "404 page not found\n");
     proxy.logged(&["refused", "/info", "cn=\"alice\"", "-a info allows it"]);
 }
 
 #[test]
 fn the_names_of_a_client_s_certificate_are_in_the_log_whatever_they_hold() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let bob =
-        pki.odd("bob", "20200101000000Z", "20991231000000Z", "subjectAltName=DNS:bob.example,IP:192.0.2.1");
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
-    let output = curl_as(&bob, &[&format!("https://localhost:{}/version", port(&proxy))]);
-    assert_eq!(said(&output), "ok\n");
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let bob = pki.issue_custom(
+        "bob",
+        "20200101000000Z",
+        "20991231000000Z",
+        "subjectAltName=DNS:bob.example,IP:192.0.2.1",
+    );
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let output = curl_as(&bob, &[&format!("https://localhost:{}/version", proxy.tcp_port())]);
+    assert_eq!(combined_output(&output), "ok\n");
     proxy.logged(&["allowed", "cn=\"bob\",san=\"bob.example\",san=\"192.0.2.1\""]);
 }
 
 #[test]
 fn ipv6_is_listened_on_beside_ipv4() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").args(["--listen", "tcp://[::1]:0"]).start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").args(["--listen", "tcp://[::1]:0"]).start();
     let line = proxy.logged(&["Listening on tcp://[::1]:"]);
     let port = line.split("[::1]:").nth(1).unwrap().split(' ').next().unwrap();
-    assert_eq!(said(&curl_as(&pki.alice(), &[&format!("https://[::1]:{port}/version")])), "ok\n");
+    assert_eq!(combined_output(&curl_as(&pki.alice(), &[&format!("https://[::1]:{port}/version")])), "ok\n");
     proxy.logged(&["allowed", "client=[::1]:", "listener=tcp://[::1]:"]);
 }
 
 #[test]
 fn encryption_alone_lets_in_any_client_and_says_so() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = Proxy::before(mock.socket())
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = Proxy::builder(mock.socket())
         .args(["--listen", "tcp://127.0.0.1:0", "--tls"])
         .env("DOCKER_CERT_PATH", &pki.server().0.display().to_string())
         .allow("version")
         .start();
     let ca = pki.ca().display().to_string();
-    let output = curl(&["--cacert", &ca, &format!("https://localhost:{}/version", port(&proxy))]);
-    assert_eq!(said(&output), "ok\n");
+    let output = curl(&["--cacert", &ca, &format!("https://localhost:{}/version", proxy.tcp_port())]);
+    assert_eq!(combined_output(&output), "ok\n");
     proxy.logged(&["WARN", "whoever reaches this address can use it", "--tlsverify"]);
 }
 
 /// Asks as a client in both versions of TLS and gives what was logged of it.
-fn refused(client: Option<&Folder>, reason: &str) {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
+fn refused(client: Option<&CertDir>, reason: &str) {
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
     refused_of(&pki, &mock, client, reason);
 }
 
-fn refused_of(pki: &Pki, mock: &Mock, client: Option<&Folder>, reason: &str) {
+fn refused_of(pki: &Pki, mock: &Mock, client: Option<&CertDir>, reason: &str) {
     for version in ["1.2", "1.3"] {
-        let proxy = verifying(pki, mock.socket()).allow("version").start();
+        let proxy = tls_proxy(pki, mock.socket()).allow("version").start();
         let ca = pki.ca().display().to_string();
-        let url = format!("https://localhost:{}/version", port(&proxy));
+        let url = format!("https://localhost:{}/version", proxy.tcp_port());
         let mut args = vec!["--cacert".to_owned(), ca, "--tls-max".to_owned(), version.to_owned(), url];
-        if let Some(folder) = client {
-            args.extend(folder.flags("--cacert", "--cert", "--key").split_off(2));
+        if let Some(certs) = client {
+            args.extend(certs.curl_flags().split_off(2));
         }
         let output = curl(&args.iter().map(String::as_str).collect::<Vec<_>>());
         assert!(!output.status.success(), "{output:?}");
         // The alert has reached the client, which has its own words for some: it was not just cut off.
-        let said = said(&output);
-        assert!(said.contains("alert") || said.contains("certificate verification failed"), "{said}");
+        let printed = combined_output(&output);
+        assert!(
+            printed.contains("alert") || printed.contains("certificate verification failed"),
+            "{printed}"
+        );
         proxy.logged(&["WARN refused", reason, "client=127.0.0.1:", "listener=tcp://127.0.0.1:"]);
         let lines = proxy.log().iter().filter(|line| line.contains("refused")).count();
         assert_eq!(lines, 1, "{:#?}", proxy.log());
@@ -109,25 +116,27 @@ fn a_client_of_another_ca_of_another_name_is_refused() {
 
 #[test]
 fn a_client_whose_certificate_has_expired_or_is_to_come_is_refused() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let expired = pki.odd("late", "20200101000000Z", "20210101000000Z", "extendedKeyUsage=clientAuth");
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let expired =
+        pki.issue_custom("late", "20200101000000Z", "20210101000000Z", "extendedKeyUsage=clientAuth");
     refused_of(&pki, &mock, Some(&expired), "the client's certificate has expired");
-    let early = pki.odd("early", "20980101000000Z", "20990101000000Z", "extendedKeyUsage=clientAuth");
+    let early =
+        pki.issue_custom("early", "20980101000000Z", "20990101000000Z", "extendedKeyUsage=clientAuth");
     refused_of(&pki, &mock, Some(&early), "the client's certificate is not valid yet");
 }
 
 #[test]
 fn the_certificate_of_a_server_does_not_make_a_client() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
     refused_of(&pki, &mock, Some(&pki.server()), "the client's certificate is not for clients");
 }
 
 #[test]
 fn plain_http_is_told_in_the_words_of_dockerd() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
-    let output = curl(&["-i", &format!("http://localhost:{}/version", port(&proxy))]);
-    let answer = said(&output);
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let output = curl(&["-i", &format!("http://localhost:{}/version", proxy.tcp_port())]);
+    let answer = combined_output(&output);
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"), "{answer}");
     proxy.logged(&["WARN refused: the client sent plain HTTP"]);
@@ -135,45 +144,37 @@ fn plain_http_is_told_in_the_words_of_dockerd() {
 }
 
 #[test]
-fn a_healthcheck_needs_no_certificate_and_is_no_warning() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
-    let listener = format!("tcp://localhost:{}", port(&proxy));
-    let output = crate::support::proxy::program()
-        .args(["healthcheck", "--listen", &listener, "--upstream"])
-        .arg(mock.socket())
-        .output()
-        .unwrap();
-    assert!(said(&output).starts_with("healthy"), "{}", said(&output));
-    proxy.logged(&["DEBUG asked for its health"]);
-    assert!(!proxy.log().iter().any(|line| line.contains("refused")), "{:#?}", proxy.log());
-    curl(&["-A", "docker-proxy-acl-healthcheck", &format!("http://localhost:{}/version", port(&proxy))]);
+fn who_calls_itself_a_healthcheck_and_asks_for_something_else_is_refused_as_any_other() {
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let url = format!("http://localhost:{}/version", proxy.tcp_port());
+    curl(&["-A", "docker-proxy-acl-healthcheck", &url]);
     proxy.logged(&["WARN refused: the client sent plain HTTP"]);
 }
 
 #[test]
 fn what_is_no_tls_is_refused() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
-    let to = ("127.0.0.1", port(&proxy));
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let to = ("127.0.0.1", proxy.tcp_port());
     for bytes in [b"\x00\x01\x02\x03".as_slice(), b"\x16\x03\x01\xff\xffno handshake"] {
         let mut client = TcpStream::connect(to).unwrap();
-        client.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        client.set_read_timeout(Some(TIMEOUT)).unwrap();
         client.write_all(bytes).unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut rest = Vec::new();
         // Closed, perhaps with an alert before it.
         let _ = client.read_to_end(&mut rest);
     }
-    crate::support::until("both are in the log", || {
+    until("both are in the log", || {
         proxy.log().iter().filter(|line| line.contains("the client did not speak TLS")).count() == 2
     });
 }
 
 #[test]
 fn only_tls_1_2_and_1_3_are_spoken() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     for (flag, works) in [("-tls1", false), ("-tls1_1", false), ("-tls1_2", true), ("-tls1_3", true)] {
         let output = s_client(&pki, &proxy, &[flag, "-cipher", "ALL:@SECLEVEL=0"]);
         assert_eq!(
@@ -188,68 +189,69 @@ fn only_tls_1_2_and_1_3_are_spoken() {
 
 #[test]
 fn http_1_1_is_agreed_on_by_alpn() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     let output = s_client(&pki, &proxy, &["-alpn", "h2,http/1.1"]);
     assert!(output.contains("ALPN protocol: http/1.1"), "{output}");
 }
 
 fn s_client(pki: &Pki, proxy: &Proxy, flags: &[&str]) -> String {
     let output = Command::new("openssl")
-        .args(["s_client", "-connect", &format!("127.0.0.1:{}", port(proxy))])
-        .args(pki.alice().flags("-CAfile", "-cert", "-key"))
+        .args(["s_client", "-connect", &format!("127.0.0.1:{}", proxy.tcp_port())])
+        .args(pki.alice().openssl_flags())
         .args(flags)
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    said(&output)
+    combined_output(&output)
 }
 
 #[test]
 fn a_client_that_does_not_trust_the_listener_is_named_as_such() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
-    let output = curl(&["--tlsv1.3", &format!("https://localhost:{}/version", port(&proxy))]);
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let output = curl(&["--tlsv1.3", &format!("https://localhost:{}/version", proxy.tcp_port())]);
     assert!(!output.status.success());
     proxy.logged(&["WARN refused: the client did not accept this listener's certificate: UnknownCA"]);
 }
 
 #[test]
 fn a_handshake_has_the_time_of_a_head_and_the_place_of_a_connection() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket())
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket())
         .allow("version")
         .args(["--header-timeout", "2s", "--max-connections", "1"])
         .start();
     let began = Instant::now();
-    let mut silent = TcpStream::connect(("127.0.0.1", port(&proxy))).unwrap();
-    silent.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    let mut silent = TcpStream::connect(("127.0.0.1", proxy.tcp_port())).unwrap();
+    silent.set_read_timeout(Some(TIMEOUT)).unwrap();
     silent.write_all(&[0x16]).unwrap();
-    let output = curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", port(&proxy))]);
+    let output = curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", proxy.tcp_port())]);
     assert!(!output.status.success(), "{output:?}");
     proxy.logged(&["refused: all 1 connections are taken", "listener=tcp://"]);
     let _ = silent.read(&mut [0]);
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     proxy.logged(&["WARN refused: the client's TLS handshake took too long"]);
-    crate::support::until("its place is free again", || {
-        said(&curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", port(&proxy))])) == "ok\n"
+    until("its place is free again", || {
+        combined_output(&curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", proxy.tcp_port())]))
+            == "ok\n"
     });
 }
 
 #[test]
 fn a_client_that_is_slow_with_its_handshake_gets_no_more_time_for_its_head() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").args(["--header-timeout", "2s"]).start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").args(["--header-timeout", "2s"]).start();
     let began = Instant::now();
     let mut command = Command::new("openssl");
     command
-        .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", port(&proxy))])
-        .args(pki.alice().flags("-CAfile", "-cert", "-key"));
+        .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", proxy.tcp_port())])
+        .args(pki.alice().openssl_flags());
     // It keeps its standard input open and sends nothing.
     let mut client =
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let input = client.stdin.take();
-    crate::support::until("the client was sent away", || client.try_wait().unwrap().is_some());
+    until("the client was sent away", || client.try_wait().unwrap().is_some());
     drop(input);
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
@@ -267,13 +269,13 @@ fn plain_tcp_beyond_this_machine_is_refused_unless_that_is_said() {
     for address in ["tcp://0.0.0.0:0", "tcp://[::]:0", "tcp://192.0.2.1:2375"] {
         fails(&["--listen", address], &["--tlsverify", "--tls=false"], 2);
     }
-    let mock = Mock::answering(OK);
-    let proxy = Proxy::before(mock.socket())
+    let mock = Mock::answering(OK_LINE);
+    let proxy = Proxy::builder(mock.socket())
         .args(["--listen", "tcp://0.0.0.0:0", "--tls=false"])
         .allow("version")
         .start();
-    let output = curl(&[&format!("http://127.0.0.1:{}/version", port(&proxy))]);
-    assert_eq!(said(&output), "ok\n");
+    let output = curl(&[&format!("http://127.0.0.1:{}/version", proxy.tcp_port())]);
+    assert_eq!(combined_output(&output), "ok\n");
     proxy.logged(&["WARN plain TCP: whoever reaches this address can use it"]);
 }
 
@@ -314,54 +316,13 @@ fn files_that_cannot_be_used_stop_the_start_and_are_named() {
 }
 
 #[test]
-fn a_client_that_goes_frees_its_quiet_stream() {
-    let pki = Pki::new();
-    let mock = Mock::new(|mut visit| {
-        visit.head();
-        visit.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        visit.until_closed();
-    });
-    let proxy = verifying(&pki, mock.socket()).allow("events").start();
-    let mut client = Command::new("curl");
-    client.args(["-q", "-sSN", &format!("https://localhost:{}/events", port(&proxy))]);
-    client.args(pki.alice().flags("--cacert", "--cert", "--key"));
-    let mut client = client.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
-    crate::support::until("the stream has begun", || mock.heads().len() == 1);
-    client.kill().unwrap();
-    client.wait().unwrap();
-    let gone = Instant::now();
-    crate::support::until("the engine's connection is closed", || mock.open() == 0);
-    assert!(gone.elapsed() < Duration::from_secs(2), "it took {:?}", gone.elapsed());
-}
-
-#[test]
-fn a_long_answer_arrives_whole() {
-    const LONG: usize = 64 * 1024 * 1024;
-    let pki = Pki::new();
-    let mock = Mock::new(|mut visit| {
-        visit.head();
-        visit.say(&format!("HTTP/1.1 200 OK\r\nContent-Length: {LONG}\r\n\r\n"));
-        for part in 0..LONG / 32768 {
-            visit.say(&format!("{part:032768}"));
-        }
-    });
-    let proxy = verifying(&pki, mock.socket()).allow("info").start();
-    let output = curl_as(&pki.alice(), &[&format!("https://localhost:{}/info", port(&proxy))]);
-    assert!(output.status.success(), "{:?}", output.stderr);
-    let expected = (0..LONG / 32768).all(|part| {
-        output.stdout.get(part * 32768..(part + 1) * 32768) == Some(format!("{part:032768}").as_bytes())
-    });
-    assert!(expected && output.stdout.len() == LONG, "{}", output.stdout.len());
-}
-
-#[test]
 fn many_requests_share_a_connection() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
-    let url = format!("https://localhost:{}/version", port(&proxy));
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let url = format!("https://localhost:{}/version", proxy.tcp_port());
     let urls = vec![url.as_str(); 50];
     let output = curl_as(&pki.alice(), &[&["-v"][..], &urls].concat());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "ok\n".repeat(50));
-    assert_eq!(said(&output).matches("SSL connection using").count(), 1);
+    assert_eq!(combined_output(&output).matches("SSL connection using").count(), 1);
     assert_eq!(mock.heads().len(), 50);
 }

@@ -5,19 +5,18 @@ use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::mock::Mock;
+use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::Proxy;
-use crate::support::tls::{Folder, Pki, curl_as, port, said, verifying};
+use crate::support::tls::{CertDir, Pki, curl_as, tls_proxy};
+use crate::support::tools::combined_output;
 use crate::support::until;
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
-
-fn works(proxy: &Proxy, client: &Folder) -> bool {
-    said(&curl_as(client, &[&format!("https://localhost:{}/version", port(proxy))])) == "ok\n"
+fn works(proxy: &Proxy, client: &CertDir) -> bool {
+    combined_output(&curl_as(client, &[&format!("https://localhost:{}/version", proxy.tcp_port())])) == "ok\n"
 }
 
 /// Puts other files in the place of a listener's, each at once.
-fn replace(at: &Folder, by: &Folder) {
+fn replace(at: &CertDir, by: &CertDir) {
     for file in ["ca.pem", "cert.pem", "key.pem"] {
         let new = at.0.join(format!("{file}.new"));
         std::fs::copy(by.0.join(file), &new).unwrap();
@@ -31,12 +30,12 @@ fn files_in_use_stay(proxy: &Proxy, reason: &str) {
 
 #[test]
 fn a_new_ca_and_certificate_are_taken_up_on_sighup_and_open_connections_go_on() {
-    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki, next) = (Mock::answering(OK_LINE), Pki::new(), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     assert!(works(&proxy, &pki.alice()));
     let mut open = Command::new("openssl");
-    open.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", port(&proxy))]);
-    open.args(pki.alice().flags("-CAfile", "-cert", "-key"));
+    open.args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", proxy.tcp_port())]);
+    open.args(pki.alice().openssl_flags());
     let mut open = open.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let (mut input, output) = (open.stdin.take().unwrap(), open.stdout.take().unwrap());
     let mut lines = BufReader::new(output).lines().map(Result::unwrap);
@@ -60,8 +59,8 @@ fn a_new_ca_and_certificate_are_taken_up_on_sighup_and_open_connections_go_on() 
 
 #[test]
 fn what_is_broken_is_reported_once_and_what_was_before_stays() {
-    let (mock, pki, other) = (Mock::answering(OK), Pki::new(), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki, other) = (Mock::answering(OK_LINE), Pki::new(), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     let key = pki.server().key();
     let good = std::fs::read(&key).unwrap();
     std::fs::copy(other.server().key(), &key).unwrap();
@@ -83,8 +82,8 @@ fn what_is_broken_is_reported_once_and_what_was_before_stays() {
 
 #[test]
 fn what_changes_is_taken_up_within_a_minute_by_itself() {
-    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki, next) = (Mock::answering(OK_LINE), Pki::new(), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     replace(&pki.server(), &next.server());
     let changed = Instant::now();
     while !works(&proxy, &next.alice()) {
@@ -97,18 +96,18 @@ fn what_changes_is_taken_up_within_a_minute_by_itself() {
 /// As in a Kubernetes secret: the files are links through a directory, which is a link that turns.
 #[test]
 fn a_symbolic_link_that_turns_is_a_change() {
-    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
+    let (mock, pki, next) = (Mock::answering(OK_LINE), Pki::new(), Pki::new());
     let secret = tempfile::tempdir().unwrap();
     let at = |name: &str| secret.path().join(name);
-    for (version, folder) in [("..1", pki.server()), ("..2", next.server())] {
+    for (version, certs) in [("..1", pki.server()), ("..2", next.server())] {
         std::fs::create_dir(at(version)).unwrap();
-        replace(&Folder(at(version)), &folder);
+        replace(&CertDir(at(version)), &certs);
     }
     symlink("..1", at("..data")).unwrap();
     for file in ["ca.pem", "cert.pem", "key.pem"] {
         symlink(format!("..data/{file}"), at(file)).unwrap();
     }
-    let proxy = Proxy::before(mock.socket())
+    let proxy = Proxy::builder(mock.socket())
         .args(["--listen", "tcp://127.0.0.1:0", "--tlsverify"])
         .env("DOCKER_CERT_PATH", &secret.path().display().to_string())
         .allow("version")
@@ -123,10 +122,10 @@ fn a_symbolic_link_that_turns_is_a_change() {
 
 #[test]
 fn the_certificate_for_the_engine_is_taken_up_too() {
-    let (mock, pki, next) = (Mock::answering(OK), Pki::new(), Pki::new());
-    let engine = verifying(&pki, mock.socket()).allow("version").start();
-    let near = Proxy::before(format!("tcp://127.0.0.1:{}", port(&engine)).as_ref())
-        .args(pki.alice().flags("--upstream-tlscacert", "--upstream-tlscert", "--upstream-tlskey"))
+    let (mock, pki, next) = (Mock::answering(OK_LINE), Pki::new(), Pki::new());
+    let engine = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let near = Proxy::builder(format!("tcp://127.0.0.1:{}", engine.tcp_port()).as_ref())
+        .args(pki.alice().upstream_flags())
         .allow("version")
         .start();
     assert_eq!(near.get("/version").status(), 200);

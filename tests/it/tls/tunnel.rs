@@ -1,33 +1,28 @@
 //! TLS meets what others wrote: socat on either end of a tunnel, nginx before and behind.
 
-use std::path::Path;
-use std::process::Command;
-
 use crate::support::http;
-use crate::support::mock::Mock;
-use crate::support::proxy::Proxy;
-use crate::support::tls::{
-    Pki, Running, curl, curl_as, free_port, nginx, port, said, until_listening, verifying,
+use crate::support::mock::{Mock, OK_LINE};
+use crate::support::proxy::{Builder, Proxy};
+use crate::support::tls::{Pki, curl_as, tls_proxy};
+use crate::support::tools::{
+    combined_output, curl, free_port, nginx, socat, until_accepting, until_listening,
 };
-use crate::support::until;
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
-const FLAGS: [&str; 3] = ["--upstream-tlscacert", "--upstream-tlscert", "--upstream-tlskey"];
 
 /// The near end: Unix here, TLS to there.
-fn near(port: u16, pki: &Pki) -> crate::support::proxy::Builder {
-    Proxy::before(format!("tcp://localhost:{port}").as_ref())
-        .args(pki.alice().flags(FLAGS[0], FLAGS[1], FLAGS[2]))
+fn near(port: u16, pki: &Pki) -> Builder {
+    Proxy::builder(format!("tcp://localhost:{port}").as_ref()).args(pki.alice().upstream_flags())
 }
 
 #[test]
 fn two_proxies_make_a_tunnel_with_the_acl_at_either_end() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let far = verifying(&pki, mock.socket()).allow("version,info").start();
-    let near =
-        near(port(&far), &pki).args(["--listen", "tcp://127.0.0.1:0"]).allow("version,containers").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let far = tls_proxy(&pki, mock.socket()).allow("version,info").start();
+    let near = near(far.tcp_port(), &pki)
+        .args(["--listen", "tcp://127.0.0.1:0"])
+        .allow("version,containers")
+        .start();
     assert_eq!(near.get("/version").text(), "ok\n");
-    assert_eq!(said(&curl(&[&format!("http://127.0.0.1:{}/version", port(&near))])), "ok\n");
+    assert_eq!(combined_output(&curl(&[&format!("http://127.0.0.1:{}/version", near.tcp_port())])), "ok\n");
     // The near end's ACL, then the far end's.
     assert_eq!(near.get("/info").status(), 404);
     assert_eq!(near.get("/containers/json").status(), 404);
@@ -38,17 +33,15 @@ fn two_proxies_make_a_tunnel_with_the_acl_at_either_end() {
 /// `socat OPENSSL-LISTEN:...,fork UNIX:...` before the engine, the proxy on this side.
 #[test]
 fn socat_is_the_far_end() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
     let (port, server) = (free_port(), pki.server());
-    let mut socat = Command::new("socat");
-    socat.arg(format!(
+    let from = format!(
         "OPENSSL-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,cert={},key={},cafile={},verify=1",
         server.cert().display(),
         server.key().display(),
         server.ca().display()
-    ));
-    socat.arg(format!("UNIX-CONNECT:{}", mock.socket().display()));
-    let _socat = Running::start(&mut socat);
+    );
+    let _socat = socat(&from, &format!("UNIX-CONNECT:{}", mock.socket().display()));
     until_listening(port);
     let near = near(port, &pki).allow("version").start();
     for _ in 0..3 {
@@ -60,22 +53,20 @@ fn socat_is_the_far_end() {
 /// `socat UNIX-LISTEN:...,fork OPENSSL:...` for the client, the proxy on the other side.
 #[test]
 fn socat_is_the_near_end() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let far = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let far = tls_proxy(&pki, mock.socket()).allow("version").start();
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("docker.sock");
     let alice = pki.alice();
-    let mut socat = Command::new("socat");
-    socat.arg(format!("UNIX-LISTEN:{},fork", socket.display()));
-    socat.arg(format!(
+    let to = format!(
         "OPENSSL:localhost:{},cert={},key={},cafile={},verify=1",
-        port(&far),
+        far.tcp_port(),
         alice.cert().display(),
         alice.key().display(),
         alice.ca().display()
-    ));
-    let _socat = Running::start(&mut socat);
-    until("socat listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+    );
+    let _socat = socat(&format!("UNIX-LISTEN:{},fork", socket.display()), &to);
+    until_accepting(&socket);
     assert_eq!(http::get(&socket, "/version").text(), "ok\n");
     assert_eq!(http::get(&socket, "/info").status(), 404);
     far.logged(&["refused", "/info", "cn=\"alice\""]);
@@ -84,8 +75,8 @@ fn socat_is_the_near_end() {
 /// nginx ends TLS and asks for client certificates; the proxy listens on a Unix socket behind it.
 #[test]
 fn nginx_stands_before_the_unix_socket() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = Proxy::before(mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = Proxy::builder(mock.socket()).allow("version").start();
     let (port, server) = (free_port(), pki.server());
     let block = format!(
         "http {{ access_log off; server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n\
@@ -101,24 +92,26 @@ fn nginx_stands_before_the_unix_socket() {
     let _nginx = nginx(directory.path(), &block);
     until_listening(port);
     let url = |path: &str| format!("https://localhost:{port}{path}");
-    assert_eq!(said(&curl_as(&pki.alice(), &[&url("/version")])), "ok\n");
-    assert_eq!(said(&curl_as(&pki.alice(), &[&url("/info")])), "404 page not found\n");
+    assert_eq!(combined_output(&curl_as(&pki.alice(), &[&url("/version")])), "ok\n");
+    assert_eq!(combined_output(&curl_as(&pki.alice(), &[&url("/info")])), "404 page not found\n");
 }
 
 /// nginx passes the bytes of TLS on; the proxy checks the certificates.
 #[test]
 fn nginx_stream_stands_before_the_tls_listener() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     let front = free_port();
-    let block =
-        format!("stream {{ server {{ listen 127.0.0.1:{front}; proxy_pass 127.0.0.1:{}; }} }}", port(&proxy));
+    let block = format!(
+        "stream {{ server {{ listen 127.0.0.1:{front}; proxy_pass 127.0.0.1:{}; }} }}",
+        proxy.tcp_port()
+    );
     let directory = tempfile::tempdir().unwrap();
     let _nginx = nginx(directory.path(), &block);
     until_listening(front);
     let url = format!("https://localhost:{front}/version");
-    assert_eq!(said(&curl_as(&pki.alice(), &[&url])), "ok\n");
-    assert!(!curl(&["--cacert", path(&pki.ca()), &url]).status.success());
+    assert_eq!(combined_output(&curl_as(&pki.alice(), &[&url])), "ok\n");
+    assert!(!curl(&["--cacert", pki.ca().to_str().unwrap(), &url]).status.success());
     proxy.logged(&["refused: the client showed no certificate"]);
     proxy.logged(&["allowed", "cn=\"alice\""]);
 }
@@ -126,14 +119,14 @@ fn nginx_stream_stands_before_the_tls_listener() {
 /// nginx speaks TLS to the listener and has a client certificate of its own.
 #[test]
 fn nginx_is_a_client_of_the_tls_listener() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let proxy = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     let (front, alice) = (free_port(), pki.alice());
     let block = format!(
         "http {{ access_log off; server {{ listen 127.0.0.1:{front}; location / {{\n\
          proxy_pass https://127.0.0.1:{}; proxy_ssl_verify on; proxy_ssl_name localhost; proxy_ssl_trusted_certificate {};\n\
          proxy_ssl_certificate {}; proxy_ssl_certificate_key {}; }} }} }}",
-        port(&proxy),
+        proxy.tcp_port(),
         alice.ca().display(),
         alice.cert().display(),
         alice.key().display()
@@ -141,10 +134,6 @@ fn nginx_is_a_client_of_the_tls_listener() {
     let directory = tempfile::tempdir().unwrap();
     let _nginx = nginx(directory.path(), &block);
     until_listening(front);
-    assert_eq!(said(&curl(&[&format!("http://127.0.0.1:{front}/version")])), "ok\n");
+    assert_eq!(combined_output(&curl(&[&format!("http://127.0.0.1:{front}/version")])), "ok\n");
     proxy.logged(&["allowed", "cn=\"alice\""]);
-}
-
-fn path(path: &Path) -> &str {
-    path.to_str().unwrap()
 }

@@ -5,40 +5,36 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::http::Answer;
-use crate::support::mock::Mock;
+use crate::support::http::{self, Response};
+use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::{Builder, Proxy, program};
-use crate::support::tls::{Folder, Pki, Running, free_port, port, said, until_listening, verifying};
-
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
-const FLAGS: [&str; 3] = ["--upstream-tlscacert", "--upstream-tlscert", "--upstream-tlskey"];
+use crate::support::tls::{CertDir, Pki, tls_proxy};
+use crate::support::tools::{Running, combined_output, free_port, socat, until_accepting, until_listening};
 
 /// A proxy before an engine at an address.
-fn before(address: &str) -> Builder {
-    Proxy::before(address.as_ref()).allow("version,ping")
+fn builder(address: &str) -> Builder {
+    Proxy::builder(address.as_ref()).allow("version,ping")
 }
 
-fn over_tls(address: &str, folder: &Folder) -> Builder {
-    before(address).args(folder.flags(FLAGS[0], FLAGS[1], FLAGS[2]))
+fn over_tls(address: &str, certs: &CertDir) -> Builder {
+    builder(address).args(certs.upstream_flags())
 }
 
 /// A mock's Unix socket made reachable over TCP, by socat.
 fn over_tcp(mock: &Mock) -> (Running, u16) {
     let port = free_port();
-    let mut socat = Command::new("socat");
-    socat.arg(format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork"));
-    socat.arg(format!("UNIX-CONNECT:{}", mock.socket().display()));
-    let running = Running::start(&mut socat);
+    let from = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
+    let running = socat(&from, &format!("UNIX-CONNECT:{}", mock.socket().display()));
     until_listening(port);
     (running, port)
 }
 
 #[test]
 fn plain_tcp_reaches_the_engine_with_its_address_as_host() {
-    let mock = Mock::answering(OK);
+    let mock = Mock::answering(OK_LINE);
     let (_socat, port) = over_tcp(&mock);
     for host in ["127.0.0.1", "localhost"] {
-        let proxy = before(&format!("tcp://{host}:{port}")).start();
+        let proxy = builder(&format!("tcp://{host}:{port}")).start();
         assert_eq!(proxy.get("/version").text(), "ok\n");
         let head = mock.heads().pop().unwrap();
         assert!(head.to_ascii_lowercase().contains(&format!("\r\nhost: {host}:{port}\r\n")), "{head}");
@@ -47,10 +43,10 @@ fn plain_tcp_reaches_the_engine_with_its_address_as_host() {
 
 #[test]
 fn tls_reaches_the_engine_by_flags() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let engine = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let engine = tls_proxy(&pki, mock.socket()).allow("version").start();
     for host in ["127.0.0.1", "localhost"] {
-        let proxy = over_tls(&format!("tcp://{host}:{}", port(&engine)), &pki.alice()).start();
+        let proxy = over_tls(&format!("tcp://{host}:{}", engine.tcp_port()), &pki.alice()).start();
         assert_eq!(proxy.get("/version").text(), "ok\n");
     }
     engine.logged(&["allowed", "cn=\"alice\""]);
@@ -58,29 +54,29 @@ fn tls_reaches_the_engine_by_flags() {
 
 #[test]
 fn tls_reaches_the_engine_by_the_three_variables_of_docker() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let engine = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let engine = tls_proxy(&pki, mock.socket()).allow("version").start();
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("docker.sock");
     let mut command = program();
     command
         .args(["-a", "version", "--listen"])
         .arg(&socket)
-        .env("DOCKER_HOST", format!("tcp://localhost:{}", port(&engine)))
+        .env("DOCKER_HOST", format!("tcp://localhost:{}", engine.tcp_port()))
         .env("DOCKER_TLS_VERIFY", "1")
         .env("DOCKER_CERT_PATH", &pki.alice().0);
     let _running = Running::start(&mut command);
-    crate::support::until("it listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-    assert_eq!(crate::support::http::get(&socket, "/version").text(), "ok\n");
+    until_accepting(&socket);
+    assert_eq!(http::get(&socket, "/version").text(), "ok\n");
 }
 
 #[test]
 fn the_default_directory_is_that_of_the_docker_cli() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let engine = verifying(&pki, mock.socket()).allow("version").start();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let engine = tls_proxy(&pki, mock.socket()).allow("version").start();
     let home = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(pki.alice().0, home.path().join(".docker")).unwrap();
-    let proxy = before(&format!("tcp://localhost:{}", port(&engine)))
+    let proxy = builder(&format!("tcp://localhost:{}", engine.tcp_port()))
         .env("HOME", &home.path().display().to_string())
         .env("DOCKER_TLS_VERIFY", "1")
         .start();
@@ -88,7 +84,7 @@ fn the_default_directory_is_that_of_the_docker_cli() {
 }
 
 /// The answer is a 502 in the engine's own form, and the log has the cause.
-fn fails(proxy: &Proxy, parts: &[&str]) -> Answer {
+fn fails(proxy: &Proxy, parts: &[&str]) -> Response {
     let answer = proxy.get("/version");
     assert_eq!(answer.status(), 502, "{:#?}", proxy.log());
     assert!(answer.json()["message"].is_string());
@@ -97,11 +93,11 @@ fn fails(proxy: &Proxy, parts: &[&str]) -> Answer {
 }
 
 /// `openssl s_server`, which says little but shows any certificate.
-fn s_server(folder: &Folder, flags: &[&str]) -> (Running, u16) {
+fn s_server(certs: &CertDir, flags: &[&str]) -> (Running, u16) {
     let port = free_port();
     let mut command = Command::new("openssl");
     command.args(["s_server", "-quiet", "-www", "-accept", &format!("127.0.0.1:{port}")]);
-    command.args(folder.flags("-CAfile", "-cert", "-key")).args(flags);
+    command.args(certs.openssl_flags()).args(flags);
     let running = Running::start(&mut command);
     until_listening(port);
     (running, port)
@@ -111,11 +107,13 @@ fn s_server(folder: &Folder, flags: &[&str]) -> (Running, u16) {
 fn an_engine_whose_certificate_does_not_do_is_not_asked_and_the_log_says_why() {
     let pki = Pki::new();
     let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-    let expired = pki.odd("late", "20200101000000Z", "20210101000000Z", names);
-    let early = pki.odd("early", "20980101000000Z", "20990101000000Z", names);
-    let elsewhere = pki.odd("far", "20200101000000Z", "20990101000000Z", "subjectAltName=DNS:far.example");
-    let unnamed = pki.odd("localhost", "20200101000000Z", "20990101000000Z", "basicConstraints=CA:FALSE");
-    for (folder, cause) in [
+    let expired = pki.issue_custom("late", "20200101000000Z", "20210101000000Z", names);
+    let early = pki.issue_custom("early", "20980101000000Z", "20990101000000Z", names);
+    let elsewhere =
+        pki.issue_custom("far", "20200101000000Z", "20990101000000Z", "subjectAltName=DNS:far.example");
+    let unnamed =
+        pki.issue_custom("localhost", "20200101000000Z", "20990101000000Z", "basicConstraints=CA:FALSE");
+    for (certs, cause) in [
         (&expired, "the engine's certificate has expired"),
         (&early, "the engine's certificate is not valid yet"),
         (&elsewhere, "the engine's certificate is for other names: "),
@@ -123,7 +121,7 @@ fn an_engine_whose_certificate_does_not_do_is_not_asked_and_the_log_says_why() {
         (&Pki::new().server(), "the engine's certificate is of an unknown CA"),
         (&pki.alice(), "the engine's certificate is not for servers"),
     ] {
-        let (_server, port) = s_server(folder, &[]);
+        let (_server, port) = s_server(certs, &[]);
         let proxy = over_tls(&format!("tcp://localhost:{port}"), &pki.alice()).start();
         let answer = fails(&proxy, &[cause]);
         assert_eq!(answer.json()["message"], "docker-proxy-acl: TLS to the engine failed");
@@ -132,25 +130,25 @@ fn an_engine_whose_certificate_does_not_do_is_not_asked_and_the_log_says_why() {
 
 #[test]
 fn an_engine_that_refuses_the_proxy_s_certificate_is_named_in_the_log() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let engine = verifying(&pki, mock.socket()).allow("version").start();
-    let address = format!("tcp://localhost:{}", port(&engine));
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let engine = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let address = format!("tcp://localhost:{}", engine.tcp_port());
     let ca = pki.ca().display().to_string();
-    let without = before(&address).args([FLAGS[0], &ca]).start();
+    let without = builder(&address).args(["--upstream-tlscacert", &ca]).start();
     fails(&without, &["the engine refused the TLS connection: CertificateRequired", "--upstream-tlscert"]);
     let elsewhere = Pki::with(&["--host", "elsewhere"]);
-    let flags = elsewhere.alice().flags(FLAGS[0], FLAGS[1], FLAGS[2]).split_off(2);
-    let with_another = before(&address).args([FLAGS[0], &ca]).args(flags).start();
+    let flags = elsewhere.alice().upstream_flags().split_off(2);
+    let with_another = builder(&address).args(["--upstream-tlscacert", &ca]).args(flags).start();
     fails(&with_another, &["the engine refused the TLS connection: UnknownCA"]);
 }
 
 #[test]
 fn an_engine_that_speaks_plain_http_is_told_from_one_that_is_gone() {
-    let (mock, pki) = (Mock::answering(OK), Pki::new());
-    let other = Mock::new(|mut visit| {
-        visit.stream.read_exact(&mut [0; 64]).unwrap();
-        visit.say("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
-        visit.until_closed();
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let other = Mock::new(|mut connection| {
+        connection.stream.read_exact(&mut [0; 64]).unwrap();
+        connection.send("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        connection.wait_until_closed();
     });
     let (_socat, plain) = over_tcp(&other);
     fails(
@@ -160,8 +158,8 @@ fn an_engine_that_speaks_plain_http_is_told_from_one_that_is_gone() {
     let gone = over_tls(&format!("tcp://127.0.0.1:{}", free_port()), &pki.alice()).start();
     fails(&gone, &["the engine is out of reach: Connection refused"]);
     // The other way round it is the engine that answers.
-    let engine = verifying(&pki, mock.socket()).allow("version").start();
-    let proxy = before(&format!("tcp://127.0.0.1:{}", port(&engine))).start();
+    let engine = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let proxy = builder(&format!("tcp://127.0.0.1:{}", engine.tcp_port())).start();
     let answer = proxy.get("/version");
     assert_eq!(
         (answer.status(), answer.text().as_str()),
@@ -171,7 +169,7 @@ fn an_engine_that_speaks_plain_http_is_told_from_one_that_is_gone() {
 
 #[test]
 fn a_name_that_nobody_knows_is_said() {
-    let proxy = before("tcp://no-such-host.invalid:2375").start();
+    let proxy = builder("tcp://no-such-host.invalid:2375").start();
     fails(&proxy, &["the engine is out of reach: ", "lookup"]);
 }
 
@@ -204,26 +202,26 @@ fn flags_that_do_not_fit_together_are_usage_errors() {
     ] {
         let output = program().args(["-a", "version"]).args(&args).env_remove("HOME").output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert!(said(&output).contains(part), "{args:?}: {}", said(&output));
+        assert!(combined_output(&output).contains(part), "{args:?}: {}", combined_output(&output));
     }
 }
 
 #[test]
 fn healthcheck_asks_over_tcp_and_tls() {
     let pki = Pki::new();
-    let mock = Mock::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK");
-    let engine = verifying(&pki, mock.socket()).allow("ping").start();
-    let address = format!("tcp://127.0.0.1:{}", port(&engine));
+    let mock = Mock::answering("HTTP/1.1 200 OK_LINE\r\nContent-Length: 2\r\n\r\nOK");
+    let engine = tls_proxy(&pki, mock.socket()).allow("ping").start();
+    let address = format!("tcp://127.0.0.1:{}", engine.tcp_port());
     let check = |flags: Vec<String>| {
         let mut command = program();
         // To the listener it speaks plain HTTP, and the words about that prove that it is alive.
         command.args(["healthcheck", "--listen", &address, "--upstream", &address]).args(flags);
         let output = command.stdin(Stdio::null()).output().unwrap();
-        (output.status.code(), said(&output))
+        (output.status.code(), combined_output(&output))
     };
-    let (code, line) = check(pki.alice().flags(FLAGS[0], FLAGS[1], FLAGS[2]));
+    let (code, line) = check(pki.alice().upstream_flags());
     assert_eq!(code, Some(0), "{line}");
-    let (code, line) = check(Pki::new().alice().flags(FLAGS[0], FLAGS[1], FLAGS[2]));
+    let (code, line) = check(Pki::new().alice().upstream_flags());
     assert_eq!(code, Some(1));
     assert!(
         line.starts_with("unhealthy: no answer from the engine") && line.contains("unknown CA"),
