@@ -1,4 +1,4 @@
-//! The engine as the judge: whatever a hostile client sends, the engine dispatches nothing but `GET`s of
+//! Whatever a hostile client sends, the engine's own log shows that it dispatches nothing but `GET`s of
 //! what was named. `JUDGE_REQUESTS` makes the test longer, `JUDGE_SEED` repeats one.
 
 use std::collections::BTreeMap;

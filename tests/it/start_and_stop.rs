@@ -140,7 +140,7 @@ fn a_full_queue_at_the_engine_is_waited_out() {
         let mut stream = stream;
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut head = [0; 1024];
-        // The first came from this test, and the proxy's first look sends nothing.
+        // The first came from this test, and the proxy's first connection sends nothing.
         if stream_is_silent(&stream) || std::io::Read::read(&mut stream, &mut head).unwrap() == 0 {
             continue;
         }

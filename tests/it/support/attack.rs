@@ -1,4 +1,4 @@
-//! A grammar of hostile requests: what a client of ill will writes into the socket.
+//! A grammar of hostile requests: what a malicious client sends.
 
 use super::rng::Rng;
 

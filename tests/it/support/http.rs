@@ -1,4 +1,4 @@
-//! A client that sends just the bytes it is told to and takes apart what comes back.
+//! A client that sends the given bytes as they are, and a parser for what comes back.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

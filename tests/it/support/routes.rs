@@ -1,4 +1,4 @@
-//! The engine's own router, told again from what it says of itself, to judge the proxy's by.
+//! The engine's own router, rebuilt from what its log says of it, to compare the proxy's with.
 
 /// What `dockerd -D` logs as "Registering GET, ..." (20.10), in its order, with the catalog's name for
 /// each; none where no name may lead. Attestations came with API 1.55.

@@ -11,6 +11,13 @@ use rustls::{ClientConfig, RootCertStore};
 use super::proxy::{Builder, Proxy, program};
 use super::tools::{curl, openssl};
 
+/// From when to when a certificate is valid, as openssl reads it.
+pub type Validity = (&'static str, &'static str);
+
+pub const VALID: Validity = ("20200101000000Z", "20990101000000Z");
+pub const EXPIRED: Validity = ("20200101000000Z", "20210101000000Z");
+pub const NOT_YET_VALID: Validity = ("20980101000000Z", "20990101000000Z");
+
 /// A CA that `certs` made, with a listener's certificate and one of a client named alice.
 pub struct Pki {
     directory: tempfile::TempDir,
@@ -55,9 +62,8 @@ impl Pki {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// What `certs` does not make: a certificate by openssl, valid between two times such as
-    /// `20200101000000Z`, with these extensions.
-    pub fn issue_custom(&self, name: &str, from: &str, until: &str, extensions: &str) -> CertDir {
+    /// What `certs` does not make: a certificate by openssl with this validity and these extensions.
+    pub fn issue_custom(&self, name: &str, (from, until): Validity, extensions: &str) -> CertDir {
         let issued = CertDir(self.path().join(name));
         std::fs::create_dir(&issued.0).unwrap();
         std::fs::copy(self.ca(), issued.ca()).unwrap();

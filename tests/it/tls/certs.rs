@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::files::mode;
 use crate::support::proxy::PROGRAM;
-use crate::support::tls::{Pki, certs};
+use crate::support::tls::{EXPIRED, Pki, certs};
 use crate::support::tools::{combined_output, openssl};
 
 #[test]
@@ -178,7 +178,7 @@ fn show_prints_subject_names_and_validity() {
 fn show_says_what_has_expired_and_what_is_about_to() {
     let pki = Pki::new();
     pki.certs(&["client", "brief", "--days", "5"]);
-    pki.issue_custom("late", "20200101000000Z", "20210101000000Z", "basicConstraints=CA:FALSE");
+    pki.issue_custom("late", EXPIRED, "basicConstraints=CA:FALSE");
     let output = certs(pki.path(), &["show"]);
     assert_eq!(output.status.code(), Some(1));
     let text = combined_output(&output);

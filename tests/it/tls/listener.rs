@@ -1,15 +1,15 @@
 //! A TLS listener lets in whom it should, and says of everyone else why not.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::http::connect_tcp;
 use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::{Proxy, program};
-use crate::support::tls::{CertDir, Pki, curl_as, tls_proxy};
+use crate::support::tls::{CertDir, EXPIRED, NOT_YET_VALID, Pki, VALID, curl_as, tls_proxy};
 use crate::support::tools::{combined_output, curl, openssl};
-use crate::support::{TIMEOUT, until};
+use crate::support::until;
 
 #[test]
 fn a_client_with_a_certificate_is_answered_and_named_in_the_log() {
@@ -32,12 +32,7 @@ fn a_client_with_a_certificate_is_answered_and_named_in_the_log() {
 #[test]
 fn the_names_of_a_client_s_certificate_are_in_the_log_whatever_they_hold() {
     let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
-    let bob = pki.issue_custom(
-        "bob",
-        "20200101000000Z",
-        "20991231000000Z",
-        "subjectAltName=DNS:bob.example,IP:192.0.2.1",
-    );
+    let bob = pki.issue_custom("bob", VALID, "subjectAltName=DNS:bob.example,IP:192.0.2.1");
     let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
     let output = curl_as(&bob, &[&format!("https://localhost:{}/version", proxy.tcp_port())]);
     assert_eq!(combined_output(&output), "ok\n");
@@ -117,11 +112,9 @@ fn a_client_of_another_ca_of_another_name_is_refused() {
 #[test]
 fn a_client_whose_certificate_has_expired_or_is_to_come_is_refused() {
     let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
-    let expired =
-        pki.issue_custom("late", "20200101000000Z", "20210101000000Z", "extendedKeyUsage=clientAuth");
+    let expired = pki.issue_custom("late", EXPIRED, "extendedKeyUsage=clientAuth");
     refused_of(&pki, &mock, Some(&expired), "the client's certificate has expired");
-    let early =
-        pki.issue_custom("early", "20980101000000Z", "20990101000000Z", "extendedKeyUsage=clientAuth");
+    let early = pki.issue_custom("early", NOT_YET_VALID, "extendedKeyUsage=clientAuth");
     refused_of(&pki, &mock, Some(&early), "the client's certificate is not valid yet");
 }
 
@@ -156,10 +149,8 @@ fn who_calls_itself_a_healthcheck_and_asks_for_something_else_is_refused_as_any_
 fn what_is_no_tls_is_refused() {
     let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
     let proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
-    let to = ("127.0.0.1", proxy.tcp_port());
     for bytes in [b"\x00\x01\x02\x03".as_slice(), b"\x16\x03\x01\xff\xffno handshake"] {
-        let mut client = TcpStream::connect(to).unwrap();
-        client.set_read_timeout(Some(TIMEOUT)).unwrap();
+        let mut client = connect_tcp(proxy.tcp_port());
         client.write_all(bytes).unwrap();
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let mut rest = Vec::new();
@@ -223,8 +214,7 @@ fn a_handshake_has_the_time_of_a_head_and_the_place_of_a_connection() {
         .args(["--header-timeout", "2s", "--max-connections", "1"])
         .start();
     let began = Instant::now();
-    let mut silent = TcpStream::connect(("127.0.0.1", proxy.tcp_port())).unwrap();
-    silent.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let mut silent = connect_tcp(proxy.tcp_port());
     silent.write_all(&[0x16]).unwrap();
     let output = curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", proxy.tcp_port())]);
     assert!(!output.status.success(), "{output:?}");

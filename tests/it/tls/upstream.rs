@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::http::{self, Response};
 use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::{Builder, Proxy, program};
-use crate::support::tls::{CertDir, Pki, tls_proxy};
+use crate::support::tls::{CertDir, EXPIRED, NOT_YET_VALID, Pki, VALID, tls_proxy};
 use crate::support::tools::{Running, combined_output, free_port, socat, until_accepting, until_listening};
 
 /// A proxy before an engine at an address.
@@ -107,12 +107,10 @@ fn s_server(certs: &CertDir, flags: &[&str]) -> (Running, u16) {
 fn an_engine_whose_certificate_does_not_do_is_not_asked_and_the_log_says_why() {
     let pki = Pki::new();
     let names = "subjectAltName=DNS:localhost,IP:127.0.0.1";
-    let expired = pki.issue_custom("late", "20200101000000Z", "20210101000000Z", names);
-    let early = pki.issue_custom("early", "20980101000000Z", "20990101000000Z", names);
-    let elsewhere =
-        pki.issue_custom("far", "20200101000000Z", "20990101000000Z", "subjectAltName=DNS:far.example");
-    let unnamed =
-        pki.issue_custom("localhost", "20200101000000Z", "20990101000000Z", "basicConstraints=CA:FALSE");
+    let expired = pki.issue_custom("late", EXPIRED, names);
+    let early = pki.issue_custom("early", NOT_YET_VALID, names);
+    let elsewhere = pki.issue_custom("far", VALID, "subjectAltName=DNS:far.example");
+    let unnamed = pki.issue_custom("localhost", VALID, "basicConstraints=CA:FALSE");
     for (certs, cause) in [
         (&expired, "the engine's certificate has expired"),
         (&early, "the engine's certificate is not valid yet"),
