@@ -75,10 +75,10 @@ fn no_method_but_get_is_ever_allowed() {
 }
 
 #[test]
-fn the_readme_has_every_name() {
-    let readme = include_str!("../../README.md");
+fn the_documents_have_every_name() {
+    let page = include_str!("../../docs/endpoints.md");
     for row in CATALOG {
         let line = format!("| `{}` | `{}` | {} |", row.name, row.api_path(), row.reveals);
-        assert!(readme.contains(&line), "README.md lacks this row: {line}");
+        assert!(page.contains(&line), "docs/endpoints.md lacks this row: {line}");
     }
 }

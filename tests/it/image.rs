@@ -223,8 +223,8 @@ fn with_engine(engine: &Engine, recipe: &str) -> String {
 fn the_recipe_with_docker_run_goes_as_written() {
     let (engine, _machine) = engine_with_image();
     load_cli(&engine);
-    let readme = include_str!("../../README.md").split("### With `docker run`").nth(1).unwrap();
-    let (start, client) = readme.split("```").nth(1).unwrap().trim().split_once("\n\n").unwrap();
+    let page = include_str!("../../docs/install.md").split("## With `docker run`").nth(1).unwrap();
+    let (start, client) = page.split("```").nth(1).unwrap().trim().split_once("\n\n").unwrap();
     sh(&engine, project(), &with_engine(&engine, start));
     let acl = Container(&engine, "acl".to_owned());
     until("it listens", || acl.logs().contains("Listening on /acl/docker.sock"));
