@@ -1,12 +1,13 @@
-//! What the decision on a request costs: its path's canonical spelling, and the way from a method and
-//! a path to the ACL's word on them.
+//! What the verdict on a request costs: its path's canonical form, and the way from a method and a path
+//! to the verdict.
 //!
 //! `cargo bench --bench decision`
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use docker_proxy_acl::acl::{Acl, CanonicalPath, names};
+use docker_proxy_acl::policy::catalog::ENGINE;
+use docker_proxy_acl::policy::{Acl, CanonicalPath, names};
 use http::Method;
 
 /// What clients ask for, the plainest first, and what gets more work than that.
@@ -27,21 +28,22 @@ fn canonical_path(criterion: &mut Criterion) {
     }
 }
 
-fn decision(criterion: &mut Criterion) {
-    for (enabled, acl) in
-        [("1 name", Acl::from_names(["version"])), ("all names", Acl::from_names(names::all()))]
-    {
+fn verdict(criterion: &mut Criterion) {
+    for (enabled, acl) in [
+        ("1 name", Acl::from_names(&ENGINE, ["version"])),
+        ("all names", Acl::from_names(&ENGINE, names::all(&ENGINE))),
+    ] {
         let acl = acl.expect("these are names");
-        let mut group = criterion.benchmark_group(format!("decision, {enabled}"));
+        let mut group = criterion.benchmark_group(format!("verdict, {enabled}"));
         for (name, path) in PATHS {
             group.bench_function(*name, |bencher| {
                 bencher.iter(|| {
-                    black_box(acl.decide(black_box(&Method::GET), black_box(path)));
+                    black_box(acl.judge(black_box(&Method::GET), black_box(path), None));
                 })
             });
         }
     }
 }
 
-criterion_group!(benches, canonical_path, decision);
+criterion_group!(benches, canonical_path, verdict);
 criterion_main!(benches);

@@ -6,17 +6,14 @@ use std::cell::RefCell;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use docker_proxy_acl::acl::{Acl, CanonicalPath, Decision, names};
-use docker_proxy_acl::address::Address;
-use docker_proxy_acl::config::{Limits, UpstreamConfig};
-use docker_proxy_acl::listener::admission::Caps;
-use docker_proxy_acl::listener::peer::Peer;
-use docker_proxy_acl::listener::socket::{Socket, Watch};
-use docker_proxy_acl::proxy::client::Client;
-use docker_proxy_acl::proxy::connection::{self, Context};
+use docker_proxy_acl::inbound::{ConnectionContext, ConnectionLimits, Limits, serve_connection};
+use docker_proxy_acl::net::{Address, DisconnectWatcher, Peer, Socket};
+use docker_proxy_acl::policy::catalog::ENGINE;
+use docker_proxy_acl::policy::{Acl, CanonicalPath, Verdict, names};
 use docker_proxy_acl::proxy::service::Service;
-use docker_proxy_acl::proxy::upstream::Upstream;
-use docker_proxy_acl::shutdown::{Conductor, Shutdown, shutdown};
+use docker_proxy_acl::system::drain::Drain;
+use docker_proxy_acl::telemetry::access_log::Client;
+use docker_proxy_acl::upstream::{Upstream, UpstreamConfig};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{UnixListener, UnixStream};
@@ -36,11 +33,11 @@ pub fn path(bytes: &[u8]) {
         assert_eq!(again.as_str(), once.as_str());
     }
     static EVERYTHING: LazyLock<Acl> =
-        LazyLock::new(|| Acl::from_names(names::all()).expect("the names are names"));
-    if let Decision::Allow(endpoint, path) = EVERYTHING.decide(&Method::GET, raw) {
-        assert_is(path.as_str(), endpoint.name);
+        LazyLock::new(|| Acl::from_names(&ENGINE, names::all(&ENGINE)).expect("the names are names"));
+    if let Verdict::Allowed(allowed) = EVERYTHING.judge(&Method::GET, raw, None) {
+        assert_is(allowed.path.as_str(), allowed.endpoint.name);
     }
-    assert!(!matches!(EVERYTHING.decide(&Method::POST, raw), Decision::Allow(..)));
+    assert!(!matches!(EVERYTHING.judge(&Method::POST, raw, None), Verdict::Allowed(_)));
 }
 
 /// Whatever a client sends, the engine is asked only for what was named, and the connection ends.
@@ -63,9 +60,9 @@ struct Bench {
     runtime: Runtime,
     service: Arc<Service>,
     heads: Arc<Mutex<Vec<String>>>,
-    shutdown: (Conductor, Shutdown),
+    drain: Drain,
     /// A client that never goes, for connections that have no socket.
-    watch: Watch,
+    disconnect: DisconnectWatcher,
     _client: UnixStream,
     _directory: tempfile::TempDir,
 }
@@ -81,17 +78,17 @@ impl Bench {
         runtime.spawn(stub(listener, Arc::clone(&heads)));
         let config = UpstreamConfig {
             address: Address::Unix(engine),
-            head_timeout: Some(Duration::from_secs(5)),
+            response_header_timeout: Some(Duration::from_secs(5)),
             tls: None,
         };
         let upstream = Upstream::new(&config).expect("without TLS there is nothing to load");
-        let acl = Acl::from_names(NAMED).expect("the names are names");
+        let acl = Acl::from_names(&ENGINE, NAMED).expect("the names are names");
         let (client, watched) = UnixStream::pair().expect("a pair of sockets");
         Self {
             service: Arc::new(Service::new(Arc::new(acl), Arc::new(upstream))),
             heads,
-            shutdown: shutdown(),
-            watch: Socket::from(watched).watch(),
+            drain: Drain::default(),
+            disconnect: Socket::from(watched).disconnect_watcher(),
             _client: client,
             _directory: directory,
             runtime,
@@ -103,21 +100,20 @@ impl Bench {
         let (part, bytes) =
             bytes.split_first().map_or((1, bytes), |(first, rest)| (usize::from(*first) + 1, rest));
         let (client, server) = tokio::io::duplex(part.max(16));
-        let context = Context {
+        let context = ConnectionContext {
             service: Arc::clone(&self.service),
-            client: Client { peer: Arc::new(Peer::Process { uid: 0, pid: 0 }), listener: "fuzz".into() },
+            client: Client { peer: Arc::new(Peer::Unix { uid: 0, pid: 0 }), listener: "fuzz".into() },
             limits: Limits {
                 header_timeout: Duration::from_secs(5),
                 idle_timeout: Duration::from_secs(5),
-                caps: Caps { connections: 1, connections_per_uid: 1 },
+                connections: ConnectionLimits { total: 1, per_uid: 1 },
             },
-            shutdown: self.shutdown.1.clone(),
-            watch: self.watch.clone(),
-            came: Instant::now(),
+            drain: self.drain.clone(),
+            disconnect: self.disconnect.clone(),
+            accepted_at: Instant::now(),
         };
         self.runtime.block_on(async {
-            let both =
-                async { tokio::join!(connection::serve(server, context), talk(client, bytes, part)).1 };
+            let both = async { tokio::join!(serve_connection(server, context), talk(client, bytes, part)).1 };
             let answers = tokio::time::timeout(Duration::from_secs(4), both).await;
             assert_answers(&answers.expect("the connection ends when the client has ended"));
         });
@@ -158,7 +154,7 @@ fn assert_named(head: &str) {
     let target = line.strip_prefix("GET ").and_then(|rest| rest.strip_suffix(" HTTP/1.1"));
     let path =
         target.unwrap_or_else(|| panic!("the engine got {head:?}")).split('?').next().unwrap_or_default();
-    let acl = Acl::from_names(NAMED).expect("the names are names");
+    let acl = Acl::from_names(&ENGINE, NAMED).expect("the names are names");
     match dispatch(path) {
         Dispatch::Route(_, Some(name)) => assert!(acl.endpoints().any(|row| row.name == name), "{head:?}"),
         Dispatch::Route(pattern, None) => panic!("the engine got {head:?}, which is {pattern}"),

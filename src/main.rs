@@ -2,12 +2,9 @@
 
 use std::process::ExitCode;
 
-use docker_proxy_acl::cli::{Cli, Command, ServeArgs};
-#[cfg(feature = "tls")]
-use docker_proxy_acl::command::certs;
-use docker_proxy_acl::command::{Outcome, check, endpoints, healthcheck};
-use docker_proxy_acl::config::{self, Config, ConfigError, LogConfig};
-use docker_proxy_acl::{log, server};
+use docker_proxy_acl::cli::{self, Cli, CommandError, CommandOutcome};
+use docker_proxy_acl::config::Config;
+use docker_proxy_acl::server;
 
 /// The command line was wrong, as with most programs.
 const USAGE: u8 = 2;
@@ -21,65 +18,36 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    let done = match &cli.command {
-        None => serve(&cli.serve),
-        Some(Command::Endpoints { format }) => {
-            print(&endpoints::listing(*format));
-            Ok(ExitCode::SUCCESS)
-        }
-        Some(Command::Check { allow, method, path }) => config::acl(&allow.allow).map(|acl| {
-            let (outcome, line) = check::verdict(&acl, method, path);
-            report(outcome, &line)
-        }),
-        Some(Command::Healthcheck { listen, upstream }) => healthcheck::Subject::find(listen, upstream, env)
-            .map(|subject| {
-                let (outcome, line) = runtime().block_on(subject.check());
-                report(outcome, &line)
-            }),
-        #[cfg(feature = "tls")]
-        Some(Command::Certs { command }) => Ok(match certs::run(command) {
-            Ok((outcome, text)) => report(outcome, text.trim_end()),
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
+    match &cli.command {
+        None => serve(&cli),
+        Some(command) => match cli::run(command) {
+            Ok((outcome, text)) => {
+                print(&text);
+                match outcome {
+                    CommandOutcome::Success => ExitCode::SUCCESS,
+                    CommandOutcome::Failure => ExitCode::FAILURE,
+                }
             }
-        }),
-    };
-    done.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::from(USAGE)
-    })
-}
-
-fn serve(args: &ServeArgs) -> Result<ExitCode, ConfigError> {
-    let config = Config::new(args, env)?;
-    log::start(LogConfig::new(args));
-    Ok(match runtime().block_on(server::run(config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    })
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("the kernel gives an epoll and a timer")
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-fn report(outcome: Outcome, line: &str) -> ExitCode {
-    print(&format!("{line}\n"));
-    match outcome {
-        Outcome::Yes => ExitCode::SUCCESS,
-        Outcome::No => ExitCode::FAILURE,
+            Err(CommandError::Usage(message)) => fail(&message, ExitCode::from(USAGE)),
+            Err(CommandError::Failed(message)) => fail(&message, ExitCode::FAILURE),
+        },
     }
+}
+
+fn serve(cli: &Cli) -> ExitCode {
+    let config = match Config::new(&cli.serve.settings(cli::env)) {
+        Ok(config) => config,
+        Err(error) => return fail(&cli::describe(&error), ExitCode::from(USAGE)),
+    };
+    match server::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
+    }
+}
+
+fn fail(message: &str, code: ExitCode) -> ExitCode {
+    eprintln!("error: {message}");
+    code
 }
 
 /// Unlike `print!`, does not panic when whoever reads has gone, as in `... | head -1`.

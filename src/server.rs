@@ -1,87 +1,92 @@
-//! The proxy as a whole: binds its listeners, serves until it is told to stop, and cleans up.
+//! The proxy as a whole: prepare, serve, reload, drain.
+//!
+//! Everything that needs more rights than serving does happens in [`run`] before the runtime exists, so
+//! that every thread is started inside the sandbox.
 
-use std::fmt;
+mod startup;
+
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use thiserror::Error;
 
-use crate::announce;
-use crate::config::{Config, Limits, ListenerConfig, Sandbox};
-use crate::descriptors::{self, Limit};
-use crate::listener::admission::{Admission, Ticket};
-use crate::listener::socket::Socket;
-use crate::listener::{Entrance, ListenError, Listener};
-use crate::proxy::client::Client;
-use crate::proxy::connection::{self, Context};
-use crate::proxy::pool::Pool;
-use crate::proxy::replies::Reply;
-use crate::proxy::secured;
+use crate::config::{Config, ListenerConfig, SandboxMode};
+use crate::inbound::{ListenerSecurity, accept_loop};
+use crate::net::{BindError, BoundListener};
 use crate::proxy::service::Service;
-use crate::proxy::upstream::Upstream;
+use crate::sandbox;
 use crate::sandbox::privileges::{self, PrivilegeError};
-use crate::sandbox::{self, Needs};
-use crate::shutdown::{Finish, Shutdown, shutdown};
-use crate::tls::{self, MaterialError};
+use crate::system::drain::{Drain, Drained};
+use crate::system::rlimit;
+use crate::system::signals::{InstalledSignals, ReloadSignal};
+use crate::telemetry::log;
+use crate::tls::{CertError, Reload, ReloadTrigger, TlsAcceptor};
+use crate::upstream::Upstream;
 
 /// Why the proxy cannot start.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum StartError {
     /// A listener cannot listen.
-    Listen(ListenError),
-    /// There is no TLS to the engine.
-    Upstream(MaterialError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A listener's certificates cannot be used.
+    #[error(transparent)]
+    ListenerTls(CertError),
+    /// The certificates for the engine cannot be used.
+    #[error("TLS to the engine: {0}")]
+    UpstreamTls(CertError),
     /// The process cannot become the user that it is to run as.
-    User(PrivilegeError),
+    #[error(transparent)]
+    User(#[from] PrivilegeError),
+    /// The system does not give what any program needs.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
 }
 
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// If certificates cannot be used, a listener cannot be bound, or the user cannot be changed; the sockets
-/// that were made by then are removed again.
-pub async fn run(config: Config) -> Result<(), StartError> {
-    let mut stop = Stop::listen();
-    announce::names(&config.listeners);
-    let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::Upstream)?);
-    let listeners = bind_all(&config.listeners).map_err(StartError::Listen)?;
-    if let Err(error) = give_up_privileges(&config) {
-        listeners.into_iter().for_each(Listener::close);
-        return Err(StartError::User(error));
-    }
-    tls::keep_fresh(material(&listeners, &upstream));
-    let (conductor, shutdown) = shutdown();
-    let mut doors = Vec::new();
-    for (listener, bound) in listeners.into_iter().zip(&config.listeners) {
-        announce::listener(&listener, &bound.bind);
-        let service = Arc::new(Service::new(Arc::clone(&bound.acl), Arc::clone(&upstream)));
-        doors.push(tokio::spawn(keep_door(listener, service, config.limits, shutdown.clone())));
-    }
-    tokio::spawn(tidy(Arc::clone(&upstream)));
-    // By itself: an engine that is far away may take its time, and a signal to stop must not wait for it.
-    tokio::spawn(warn_without_engine(upstream));
-    drop(shutdown);
-
-    stop.told().await;
-    tracing::debug!("stopping");
-    if conductor.finish(config.shutdown_timeout).await == Finish::Forced {
-        tracing::warn!(after = ?config.shutdown_timeout, "stopping with answers unfinished");
-    }
-    for door in doors {
-        // A door that has not closed by now has lost its listener with its task.
-        let _ = door.await;
-    }
-    Ok(())
+/// that were created by then are removed again.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let signals = InstalledSignals::install()?;
+    log::init(config.log);
+    let prepared = prepare(config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(prepared, signals))
 }
 
-fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, ListenError> {
+/// What serving needs, once the process has given up everything else.
+struct Prepared {
+    config: Config,
+    upstream: Arc<Upstream>,
+    listeners: Vec<PreparedListener>,
+}
+
+struct PreparedListener {
+    bound: BoundListener,
+    security: ListenerSecurity,
+}
+
+fn prepare(config: Config) -> Result<Prepared, StartError> {
+    startup::log_allowed(&config.listeners);
+    let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
+    let listeners = bind_all(&config.listeners)?;
+    if let Err(error) = confine(&config) {
+        listeners.into_iter().for_each(|listener| listener.bound.close());
+        return Err(error);
+    }
+    Ok(Prepared { config, upstream, listeners })
+}
+
+fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<PreparedListener>, StartError> {
     let mut listeners = Vec::new();
     for config in configs {
-        match Listener::bind(&config.bind) {
+        match bind(config) {
             Ok(listener) => listeners.push(listener),
             Err(error) => {
-                listeners.into_iter().for_each(Listener::close);
+                listeners.into_iter().for_each(|listener: PreparedListener| listener.bound.close());
                 return Err(error);
             }
         }
@@ -89,171 +94,101 @@ fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<Listener>, ListenError> {
     Ok(listeners)
 }
 
-/// The certificates that are taken up again when their files change.
-fn material(listeners: &[Listener], upstream: &Upstream) -> Vec<Arc<dyn tls::Refresh>> {
-    let entrances = listeners.iter().map(Listener::entrance);
-    let ours = entrances.filter_map(|entrance| match entrance {
-        Entrance::Tls(acceptor) => Some(acceptor.material()),
-        Entrance::Plain => None,
-    });
-    ours.chain(upstream.material()).collect()
+fn bind(config: &ListenerConfig) -> Result<PreparedListener, StartError> {
+    let security = match &config.tls {
+        None => ListenerSecurity::Plain,
+        Some(files) => ListenerSecurity::Tls(TlsAcceptor::load(files).map_err(StartError::ListenerTls)?),
+    };
+    Ok(PreparedListener { bound: BoundListener::bind(&config.addr)?, security })
 }
 
-/// From here on the process can do little but what it is for; what it needs for its start is done.
-fn give_up_privileges(config: &Config) -> Result<(), PrivilegeError> {
-    let limit = descriptors::raise(config);
-    if limit != Limit::Enough {
-        tracing::warn!("{limit}");
+/// From here on the process can do little but what it is for.
+fn confine(config: &Config) -> Result<(), StartError> {
+    if let Err(insufficient) = rlimit::raise(config.max_connections()) {
+        tracing::warn!("{insufficient}");
     }
     if let Some(user) = config.user {
-        privileges::become_user(user, &config.upstream.address)?;
+        privileges::drop_privileges(user, &config.upstream.address)?;
         tracing::info!("running as {user}");
     }
     match config.sandbox {
-        Sandbox::On => {
-            let in_force = sandbox::enter(&Needs::of(config));
-            if in_force.is_whole() { tracing::info!("{in_force}") } else { tracing::warn!("{in_force}") }
+        SandboxMode::Enabled => {
+            let status = sandbox::enter(&config.sandbox_requirements());
+            if status.fully_enforced() { tracing::info!("{status}") } else { tracing::warn!("{status}") }
         }
-        Sandbox::Off => tracing::info!("sandbox: none (--no-sandbox)"),
+        SandboxMode::Disabled => tracing::info!("sandbox: disabled"),
     }
     Ok(())
 }
 
-async fn warn_without_engine(upstream: Arc<Upstream>) {
-    if let Err(error) = upstream.probe().await {
-        let way_out = upstream.way_out(&error);
-        tracing::warn!(upstream = %upstream.address(), way_out, "{error}; answering 502 until it is there");
+async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), StartError> {
+    let Prepared { config, upstream, listeners } = prepared;
+    let (mut shutdown, reload) = signals.into_tokio()?;
+    tokio::spawn(reload_loop(reloadable(&listeners, &upstream), reload));
+    let drain = Drain::default();
+    for (listener, listener_config) in listeners.into_iter().zip(&config.listeners) {
+        startup::log_listener(&listener.bound, listener_config);
+        let name = listener.bound.to_string().into();
+        let service = Arc::new(Service::new(Arc::clone(&listener_config.acl), Arc::clone(&upstream)));
+        let listener_task = accept_loop(
+            listener.bound.into_tokio()?,
+            name,
+            listener.security,
+            service,
+            config.limits,
+            drain.clone(),
+        );
+        drain.spawn(listener_task);
     }
+    tokio::spawn(evict_loop(Arc::clone(&upstream)));
+    // By itself: an engine that is far away may take its time, and a signal to stop must not wait for it.
+    tokio::spawn(warn_without_engine(upstream));
+
+    shutdown.recv().await;
+    tracing::debug!("draining");
+    if drain.drain(config.shutdown_timeout).await == Drained::TimedOut {
+        let limit = humantime::format_duration(config.shutdown_timeout);
+        tracing::warn!(after = %limit, "stopping with answers unfinished");
+    }
+    Ok(())
 }
 
-/// Accepts clients until the program ends.
-async fn keep_door(listener: Listener, service: Arc<Service>, limits: Limits, mut shutdown: Shutdown) {
-    let name: Arc<str> = listener.to_string().into();
-    let entrance = listener.entrance();
-    let admission = Admission::new(limits.caps);
-    let mut hinge = Hinge::Moving;
+/// The certificates that are reloaded when their files change.
+fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Vec<Arc<dyn Reload>> {
+    let listeners = listeners.iter().filter_map(|listener| match &listener.security {
+        ListenerSecurity::Tls(acceptor) => Some(acceptor.reloadable()),
+        ListenerSecurity::Plain => None,
+    });
+    listeners.chain(upstream.reloadable()).collect()
+}
+
+/// Reloads certificates on SIGHUP, and by itself within a minute of their change.
+async fn reload_loop(certificates: Vec<Arc<dyn Reload>>, mut signal: ReloadSignal) {
+    const POLL_INTERVAL: Duration = Duration::from_secs(15);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.begun() => break,
+        let trigger = tokio::select! {
+            () = signal.recv() => ReloadTrigger::Signal,
+            _ = ticks.tick(), if !certificates.is_empty() => ReloadTrigger::Tick,
         };
-        match accepted {
-            Ok((socket, peer)) => {
-                hinge = hinge.moves();
-                let client = Client { peer: Arc::new(peer), listener: Arc::clone(&name) };
-                let watch = socket.watch();
-                let context = Context {
-                    service: Arc::clone(&service),
-                    client,
-                    limits,
-                    shutdown: shutdown.clone(),
-                    watch,
-                    came: Instant::now(),
-                };
-                welcome(socket, context, &entrance, &admission);
-            }
-            Err(error) => hinge = hinge.sticks(&error).await,
+        if certificates.is_empty() {
+            tracing::info!("nothing to reload: there are no certificates");
         }
-    }
-    listener.close();
-}
-
-fn welcome(socket: Socket, context: Context, entrance: &Entrance, admission: &Arc<Admission>) {
-    match admission.admit(&context.client.peer) {
-        Ok(ticket) => {
-            tokio::spawn(serve(socket, context, entrance.clone(), ticket));
-        }
-        Err(full) => {
-            let Client { peer, listener } = &context.client;
-            tracing::warn!(status = 503, client = %peer, listener = %listener, "refused: {full}");
-            // Whoever speaks TLS could not read it.
-            if matches!(entrance, Entrance::Plain) {
-                turn_away(&socket, Reply::no_place(full));
-            }
-        }
+        certificates.iter().for_each(|certificate| certificate.reload(trigger));
     }
 }
 
-async fn serve(socket: Socket, context: Context, entrance: Entrance, ticket: Ticket) {
-    match entrance {
-        Entrance::Plain => connection::serve(socket, context).await,
-        // Boxed, for it is large, and every task would keep room for it.
-        Entrance::Tls(acceptor) => Box::pin(secured::serve(socket, &acceptor, context)).await,
-    }
-    drop(ticket);
-}
-
-/// One write that does not wait: whoever is over the caps is not worth more.
-fn turn_away(socket: &Socket, reply: Reply) {
-    socket.try_write(&reply.into_last_words());
-}
-
-/// Whether a listener can accept, which the log is told when it changes.
-enum Hinge {
-    Moving,
-    Stuck,
-}
-
-impl Hinge {
-    fn moves(self) -> Self {
-        if let Self::Stuck = self {
-            tracing::info!("accepting connections again");
-        }
-        Self::Moving
-    }
-
-    /// Running out of descriptors or memory passes when connections end; until then trying again at
-    /// once would only burn time. What concerns just the one connection does not wait.
-    async fn sticks(self, error: &io::Error) -> Self {
-        const PAUSE: Duration = Duration::from_millis(100);
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if let ConnectionAborted | ConnectionReset | Interrupted = error.kind() {
-            return self;
-        }
-        if let Self::Moving = self {
-            tracing::error!("cannot accept connections for now: {error}");
-        }
-        tokio::time::sleep(PAUSE).await;
-        Self::Stuck
-    }
-}
-
-async fn tidy(upstream: Arc<Upstream>) {
-    let mut ticks = tokio::time::interval(Pool::LONGEST / 2);
+async fn evict_loop(upstream: Arc<Upstream>) {
+    let mut ticks = tokio::time::interval(Upstream::EVICTION_INTERVAL);
     loop {
         ticks.tick().await;
-        upstream.tidy();
+        upstream.evict_idle();
     }
 }
 
-/// The signals that end the program: caught from before anyone is told that it listens.
-struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    fn listen() -> Self {
-        let catch = |kind| signal(kind).expect("the kernel lets SIGTERM and SIGINT be caught");
-        Self { terminate: catch(SignalKind::terminate()), interrupt: catch(SignalKind::interrupt()) }
-    }
-
-    async fn told(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+async fn warn_without_engine(upstream: Arc<Upstream>) {
+    if let Err(error) = upstream.probe().await {
+        let hint = upstream.hint(&error);
+        tracing::warn!(upstream = %upstream.address(), hint, "{error}; answering 502 until it is there");
     }
 }
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Listen(error) => error.fmt(f),
-            Self::Upstream(error) => write!(f, "TLS to the engine: {error}"),
-            Self::User(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

@@ -1,62 +1,60 @@
-//! The body of an answer on its way to the client: relayed from the engine or made here.
+//! The body of an answer on its way to the client: the engine's, or one made here.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
-use super::activity::Busy;
-use super::answer::AnswerBody;
-use super::client::Client;
+use super::state::InFlightGuard;
+use crate::telemetry::access_log::{AccessLogEntry, Ended};
+use crate::upstream::body::UpstreamBody;
 
-/// A body, and what ends with it.
-pub struct ReplyBody {
+/// A body, and what ends with it: the request's access-log entry, and its being in flight.
+pub struct ResponseBody {
     content: Content,
-    _busy: Busy,
+    entry: Box<AccessLogEntry>,
+    _in_flight: InFlightGuard,
 }
 
 enum Content {
-    Made(Full<Bytes>),
-    Relayed {
-        answer: Box<AnswerBody>,
-        account: Option<Account>,
-    },
+    Synthetic(Full<Bytes>),
+    Upstream(Box<UpstreamBody>),
     /// The engine broke off. hyper drops what it has not yet sent when a body fails, so the failure is
-    /// told one turn later than it came.
-    Broken(Option<hyper::Error>),
+    /// passed on one poll later than it came.
+    Failed(Option<hyper::Error>),
 }
 
-/// What the log says of a relayed answer once it is over.
-pub struct Account {
-    /// Who asked.
-    pub client: Client,
-    /// For what, without the query.
-    pub path: String,
-    /// The engine's status.
-    pub status: StatusCode,
-    /// When the request came.
-    pub began: Instant,
-    /// How much of the body went on.
-    pub bytes: u64,
-}
-
-impl ReplyBody {
+impl ResponseBody {
     /// A body that was made here.
-    pub fn made(body: Full<Bytes>, busy: Busy) -> Self {
-        Self { content: Content::Made(body), _busy: busy }
+    pub fn synthetic(body: Full<Bytes>, entry: Box<AccessLogEntry>, in_flight: InFlightGuard) -> Self {
+        Self { content: Content::Synthetic(body), entry, _in_flight: in_flight }
     }
 
-    /// The engine's body, accounted for if anyone reads that.
-    pub fn relayed(answer: AnswerBody, account: Option<Account>, busy: Busy) -> Self {
-        Self { content: Content::Relayed { answer: Box::new(answer), account }, _busy: busy }
+    /// The engine's body.
+    pub fn upstream(body: UpstreamBody, entry: Box<AccessLogEntry>, in_flight: InFlightGuard) -> Self {
+        let mut body = Self { content: Content::Upstream(Box::new(body)), entry, _in_flight: in_flight };
+        body.note_end();
+        body
+    }
+
+    /// hyper asks for nothing more once a body says that it has ended.
+    fn note_end(&mut self) {
+        if let Content::Upstream(body) = &self.content
+            && body.is_end_stream()
+        {
+            self.entry.ended = Ended::Complete;
+        }
+    }
+
+    fn note_frame(&mut self, frame: &Frame<Bytes>) {
+        self.entry.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.note_end();
     }
 }
 
-impl Body for ReplyBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -65,54 +63,39 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let frame = match &mut self.content {
-            Content::Made(body) => return Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Content::Broken(error) => return Poll::Ready(error.take().map(Err)),
-            Content::Relayed { answer, account } => {
-                let frame = ready!(Pin::new(answer.as_mut()).poll_frame(cx));
-                if let (Some(account), Some(Ok(frame))) = (account, &frame) {
-                    account.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                }
-                frame
+            Content::Synthetic(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
             }
+            Content::Upstream(body) => ready!(Pin::new(body.as_mut()).poll_frame(cx)),
+            Content::Failed(error) => return Poll::Ready(error.take().map(Err)),
         };
-        match frame {
-            Some(Err(error)) => {
-                self.content = Content::Broken(Some(error));
+        match &frame {
+            Some(Ok(frame)) => self.note_frame(frame),
+            None if matches!(self.content, Content::Upstream(_)) => self.entry.ended = Ended::Complete,
+            None => {}
+            Some(Err(_)) => {
+                self.entry.ended = Ended::UpstreamAborted;
+                self.content = Content::Failed(frame.and_then(Result::err));
                 cx.waker().wake_by_ref();
-                Poll::Pending
+                return Poll::Pending;
             }
-            frame => Poll::Ready(frame),
         }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
-            Content::Made(body) => body.is_end_stream(),
-            Content::Relayed { answer, .. } => answer.is_end_stream(),
-            Content::Broken(error) => error.is_none(),
+            Content::Synthetic(body) => body.is_end_stream(),
+            Content::Upstream(body) => body.is_end_stream(),
+            Content::Failed(error) => error.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Made(body) => body.size_hint(),
-            Content::Relayed { answer, .. } => answer.size_hint(),
-            Content::Broken(_) => SizeHint::default(),
+            Content::Synthetic(body) => body.size_hint(),
+            Content::Upstream(body) => body.size_hint(),
+            Content::Failed(_) => SizeHint::default(),
         }
-    }
-}
-
-impl Drop for Account {
-    fn drop(&mut self) {
-        tracing::debug!(
-            status = self.status.as_u16(),
-            method = %Method::GET,
-            path = self.path,
-            bytes = self.bytes,
-            ms = self.began.elapsed().as_millis() as u64,
-            client = %self.client.peer,
-            listener = %self.client.listener,
-            "allowed"
-        );
     }
 }

@@ -1,19 +1,5 @@
-//! From a client's bytes to the engine and back.
-//!
-//! A connection reads heads through its gate, hyper makes requests of them, the service decides and
-//! asks the upstream, and the body carries the answer home.
+//! A request's way: the verdict, the engine's answer or one made here, the access-log entry.
 
-pub mod activity;
-pub mod answer;
 pub mod body;
-pub mod client;
-pub mod connection;
-pub mod exchange;
-pub mod gate;
-pub mod head;
-pub mod headers;
-pub mod pool;
-pub mod replies;
-pub mod secured;
 pub mod service;
-pub mod upstream;
+pub mod state;

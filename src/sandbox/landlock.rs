@@ -8,7 +8,7 @@ use landlock::{
     RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
-use super::{Measure, Needs, Route, only_thread};
+use super::{Measure, Requirements, UpstreamKind, ensure_single_threaded};
 
 /// The newest ABI whose restrictions this was tested under. An older kernel restricts less; what a
 /// newer one could restrict as well is left alone.
@@ -24,22 +24,22 @@ const DNS: u16 = 53;
 ///
 /// Connecting to a Unix socket by its path is no file access to these ABIs, so the engine's socket
 /// needs no rule and may be replaced by a new one.
-pub fn enter(needs: &Needs) -> Measure {
-    match only_thread().and_then(|()| restrict(needs).map_err(|error| error.to_string())) {
+pub fn enter(requirements: &Requirements) -> Measure {
+    match ensure_single_threaded().and_then(|()| restrict(requirements).map_err(|error| error.to_string())) {
         Ok(status) => measure(&status),
-        Err(why) => missing(&why),
+        Err(why) => unavailable(&why),
     }
 }
 
-fn restrict(needs: &Needs) -> Result<RestrictionStatus, RulesetError> {
+fn restrict(requirements: &Requirements) -> Result<RestrictionStatus, RulesetError> {
     Ruleset::default()
         .handle_access(AccessFs::from_all(TESTED))?
         .handle_access(AccessNet::from_all(TESTED))?
         .scope(Scope::from_all(TESTED))?
         .create()?
-        .add_rules(path_beneath_rules(&needs.removes_in, AccessFs::RemoveFile))?
-        .add_rules(path_beneath_rules(readable(needs), AccessFs::ReadFile))?
-        .add_rules(ports(needs.engine).iter().map(|port| Ok::<_, RulesetError>(connect(*port))))?
+        .add_rules(path_beneath_rules(&requirements.unlink_dirs, AccessFs::RemoveFile))?
+        .add_rules(path_beneath_rules(readable(requirements), AccessFs::ReadFile))?
+        .add_rules(ports(requirements.upstream).iter().map(|port| Ok::<_, RulesetError>(connect(*port))))?
         .restrict_self()
 }
 
@@ -48,19 +48,19 @@ fn connect(port: u16) -> NetPort {
 }
 
 /// The ports that are connected to over TCP.
-fn ports(engine: Route) -> Vec<u16> {
-    match engine {
-        Route::Unix => vec![],
-        Route::Ip(port) => vec![port],
+fn ports(upstream: UpstreamKind) -> Vec<u16> {
+    match upstream {
+        UpstreamKind::Unix => vec![],
+        UpstreamKind::Ip(port) => vec![port],
         // An answer that does not fit a datagram is asked for again over TCP.
-        Route::Name(port) => vec![port, DNS],
+        UpstreamKind::Name(port) => vec![port, DNS],
     }
 }
 
 /// What files are read in, whole.
-fn readable(needs: &Needs) -> Vec<PathBuf> {
-    let mut places = needs.reads.clone();
-    if let Route::Name(_) = needs.engine {
+fn readable(requirements: &Requirements) -> Vec<PathBuf> {
+    let mut places = requirements.read_dirs.clone();
+    if let UpstreamKind::Name(_) = requirements.upstream {
         places.extend(RESOLVER.map(PathBuf::from));
         // Often a link into a directory of the program that keeps it.
         let real = Path::new("/etc/resolv.conf").canonicalize().ok();
@@ -71,42 +71,42 @@ fn readable(needs: &Needs) -> Vec<PathBuf> {
 
 fn measure(status: &RestrictionStatus) -> Measure {
     match (&status.landlock, &status.ruleset) {
-        (LandlockStatus::NotEnabled, _) => missing("the kernel has it switched off; its parameter is lsm="),
+        (LandlockStatus::NotEnabled, _) => unavailable("the kernel has it disabled; its parameter is lsm="),
         (LandlockStatus::NotImplemented, _) => {
-            missing("this kernel has none, or a seccomp profile around this process forbids it")
+            unavailable("this kernel does not have it, or a seccomp profile around this process forbids it")
         }
         (LandlockStatus::Available { .. }, RulesetStatus::NotEnforced) => {
-            missing("the kernel did not take it")
+            unavailable("the kernel did not enforce it")
         }
         (LandlockStatus::Available { effective_abi, .. }, _) => {
-            Measure::Holds(format!("landlock ABI {}", (*effective_abi).min(TESTED) as i32))
+            Measure::Enforced(format!("landlock ABI {}", (*effective_abi).min(TESTED) as i32))
         }
     }
 }
 
-fn missing(why: &str) -> Measure {
-    Measure::Missing("landlock", why.to_owned())
+fn unavailable(why: &str) -> Measure {
+    Measure::Unavailable("landlock", why.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn needs(engine: Route) -> Needs {
-        Needs { removes_in: vec![], reads: vec![], engine }
+    fn requirements(upstream: UpstreamKind) -> Requirements {
+        Requirements { unlink_dirs: vec![], read_dirs: vec![], upstream }
     }
 
     #[test]
     fn only_names_open_the_files_of_the_resolver() {
-        assert!(readable(&needs(Route::Unix)).is_empty());
-        assert!(readable(&needs(Route::Ip(2376))).is_empty());
-        assert!(readable(&needs(Route::Name(2376))).contains(&PathBuf::from("/etc")));
+        assert!(readable(&requirements(UpstreamKind::Unix)).is_empty());
+        assert!(readable(&requirements(UpstreamKind::Ip(2376))).is_empty());
+        assert!(readable(&requirements(UpstreamKind::Name(2376))).contains(&PathBuf::from("/etc")));
     }
 
     #[test]
     fn only_the_engines_port_is_connected_to() {
-        assert!(ports(Route::Unix).is_empty());
-        assert_eq!(ports(Route::Ip(2376)), [2376]);
-        assert_eq!(ports(Route::Name(2376)), [2376, DNS]);
+        assert!(ports(UpstreamKind::Unix).is_empty());
+        assert_eq!(ports(UpstreamKind::Ip(2376)), [2376]);
+        assert_eq!(ports(UpstreamKind::Name(2376)), [2376, DNS]);
     }
 }

@@ -23,10 +23,10 @@ use seccompiler::{
     TargetArch, apply_filter_all_threads,
 };
 
-use super::{Measure, Needs, Route};
+use super::{Measure, Requirements, UpstreamKind};
 
 /// System calls that are allowed for one reason.
-struct Group {
+struct CallGroup {
     /// When they are needed at all.
     when: When,
     calls: &'static [Call],
@@ -37,11 +37,11 @@ struct Group {
 enum When {
     Always,
     /// The engine is reached over a Unix socket.
-    EngineIsUnix,
+    UpstreamIsUnix,
     /// The engine is reached over TCP.
-    EngineIsTcp,
+    UpstreamIsTcp,
     /// The engine's name has to be resolved.
-    EngineIsNamed,
+    UpstreamIsNamed,
     /// Files are read again later.
     FilesAreRead,
 }
@@ -56,20 +56,20 @@ enum Argument {
     /// Of the bits of the first number, just those of the second are set.
     Bits(u8, i32, i32),
     /// This process.
-    Myself(u8),
+    SelfPid(u8),
 }
-use Argument::{Bits, Is, Myself};
+use Argument::{Bits, Is, SelfPid};
 
 /// The bits of a socket's type that are no flags; `SOCK_TYPE_MASK` of the kernel.
 const KIND: i32 = 0xf;
 /// Any way of opening a file that could change it, by open(2). `O_TMPFILE` contains `O_DIRECTORY`.
-const CHANGING: i32 =
+const WRITE_FLAGS: i32 =
     libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY);
 
 /// The policy.
-const ALLOWED: &[Group] = &[
+const ALLOWED: &[CallGroup] = &[
     // Clients are accepted; they and the engine are read, written and closed.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_accept4, &[]),
@@ -85,7 +85,7 @@ const ALLOWED: &[Group] = &[
         ],
     },
     // Who a client is, whether a connect succeeded, TCP_NODELAY and keep-alive: no other options.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_getsockopt, &[]),
@@ -95,8 +95,13 @@ const ALLOWED: &[Group] = &[
             Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_KEEPALIVE)]),
         ],
     },
+    // The runtime is made inside the sandbox: its epoll instance and what wakes it.
+    CallGroup {
+        when: When::Always,
+        calls: &[Call(libc::SYS_epoll_create1, &[]), Call(libc::SYS_eventfd2, &[])],
+    },
     // Waiting for them. aarch64 has only the newer forms; the older are libc's choice elsewhere.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_epoll_ctl, &[]),
@@ -111,7 +116,7 @@ const ALLOWED: &[Group] = &[
     },
     // Descriptors' flags, and the copy of one that tokio makes for its signals; std's debug build looks
     // at each descriptor before it closes it.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_fcntl, &[Is(1, libc::F_GETFD)]),
@@ -123,7 +128,7 @@ const ALLOWED: &[Group] = &[
         ],
     },
     // Memory, of which none becomes executable.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_brk, &[]),
@@ -136,7 +141,7 @@ const ALLOWED: &[Group] = &[
     },
     // Locks, and clocks where the vDSO cannot read them itself. The kernel goes on with restart_syscall
     // after SIGSTOP and SIGCONT.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_futex, &[]),
@@ -151,10 +156,10 @@ const ALLOWED: &[Group] = &[
         ],
     },
     // Hash maps' keys and TLS.
-    Group { when: When::Always, calls: &[Call(libc::SYS_getrandom, &[])] },
+    CallGroup { when: When::Always, calls: &[Call(libc::SYS_getrandom, &[])] },
     // Signals arrive, and the process ends: in order, by abort(3) or by its own stack overflow handler.
     // It sends signals to nobody else.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_rt_sigaction, &[]),
@@ -163,13 +168,13 @@ const ALLOWED: &[Group] = &[
             Call(libc::SYS_sigaltstack, &[]),
             Call(libc::SYS_getpid, &[]),
             Call(libc::SYS_gettid, &[]),
-            Call(libc::SYS_tgkill, &[Myself(0)]),
+            Call(libc::SYS_tgkill, &[SelfPid(0)]),
             Call(libc::SYS_exit, &[]),
             Call(libc::SYS_exit_group, &[]),
         ],
     },
     // Its own sockets' files are looked at and removed; how, depends on libc's version.
-    Group {
+    CallGroup {
         when: When::Always,
         calls: &[
             Call(libc::SYS_statx, &[]),
@@ -184,24 +189,24 @@ const ALLOWED: &[Group] = &[
         ],
     },
     // Connections to the engine, of its kind only: no datagrams, no raw or netlink sockets, no MPTCP.
-    Group {
-        when: When::EngineIsUnix,
+    CallGroup {
+        when: When::UpstreamIsUnix,
         calls: &[Call(libc::SYS_socket, &[Is(0, libc::AF_UNIX), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)])],
     },
-    Group {
-        when: When::EngineIsTcp,
+    CallGroup {
+        when: When::UpstreamIsTcp,
         calls: &[
             Call(libc::SYS_socket, &[Is(0, libc::AF_INET), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)]),
             Call(libc::SYS_socket, &[Is(0, libc::AF_INET6), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)]),
         ],
     },
     // Files are opened, but not to be written.
-    Group {
+    CallGroup {
         when: When::FilesAreRead,
         calls: &[
-            Call(libc::SYS_openat, &[Bits(2, CHANGING, libc::O_RDONLY)]),
+            Call(libc::SYS_openat, &[Bits(2, WRITE_FLAGS, libc::O_RDONLY)]),
             #[cfg(target_arch = "x86_64")]
-            Call(libc::SYS_open, &[Bits(1, CHANGING, libc::O_RDONLY)]),
+            Call(libc::SYS_open, &[Bits(1, WRITE_FLAGS, libc::O_RDONLY)]),
             Call(libc::SYS_fstat, &[]),
             Call(libc::SYS_lseek, &[]),
             Call(libc::SYS_pread64, &[]),
@@ -213,8 +218,8 @@ const ALLOWED: &[Group] = &[
     // getaddrinfo(3), in a thread of tokio's: the thread, the resolver's datagrams, nscd's or
     // systemd-resolved's socket, and libraries that /etc/nsswitch.conf names. Its netlink socket, which
     // asks for the kinds of addresses that this host has, it can do without.
-    Group {
-        when: When::EngineIsNamed,
+    CallGroup {
+        when: When::UpstreamIsNamed,
         calls: &[
             Call(libc::SYS_clone, &[Bits(0, libc::CLONE_THREAD, libc::CLONE_THREAD)]),
             Call(libc::SYS_set_robust_list, &[]),
@@ -241,12 +246,12 @@ const ALLOWED: &[Group] = &[
 ];
 
 /// Closes every system call that is not needed, for every thread, for good.
-pub fn enter(needs: &Needs) -> Measure {
-    let rules = rules(needs);
+pub fn enter(requirements: &Requirements) -> Measure {
+    let rules = rules(requirements);
     let calls = rules.len();
     match compile(rules).and_then(|program| apply_filter_all_threads(&program).map_err(|e| e.to_string())) {
-        Ok(()) => Measure::Holds(format!("seccomp {calls} calls")),
-        Err(why) => Measure::Missing("seccomp", why),
+        Ok(()) => Measure::Enforced(format!("seccomp {calls} calls")),
+        Err(why) => Measure::Unavailable("seccomp", why),
     }
 }
 
@@ -254,10 +259,10 @@ pub fn enter(needs: &Needs) -> Measure {
 /// rules must match.
 type Rules = BTreeMap<c_long, Vec<SeccompRule>>;
 
-fn rules(needs: &Needs) -> Rules {
+fn rules(requirements: &Requirements) -> Rules {
     let mut rules = Rules::new();
     let mut unconditional = Vec::new();
-    for Call(number, arguments) in calls(needs) {
+    for Call(number, arguments) in calls(requirements) {
         match rule(arguments) {
             Some(rule) => rules.entry(*number).or_default().push(rule),
             None => unconditional.push(*number),
@@ -267,17 +272,19 @@ fn rules(needs: &Needs) -> Rules {
     rules
 }
 
-fn calls(needs: &Needs) -> impl Iterator<Item = &'static Call> {
-    ALLOWED.iter().filter(|group| is_needed(group.when, needs)).flat_map(|group| group.calls)
+fn calls(requirements: &Requirements) -> impl Iterator<Item = &'static Call> {
+    ALLOWED.iter().filter(|group| is_needed(group.when, requirements)).flat_map(|group| group.calls)
 }
 
-fn is_needed(when: When, needs: &Needs) -> bool {
+fn is_needed(when: When, requirements: &Requirements) -> bool {
     match when {
         When::Always => true,
-        When::EngineIsUnix => needs.engine == Route::Unix,
-        When::EngineIsTcp => matches!(needs.engine, Route::Ip(_) | Route::Name(_)),
-        When::EngineIsNamed => matches!(needs.engine, Route::Name(_)),
-        When::FilesAreRead => !needs.reads.is_empty() || matches!(needs.engine, Route::Name(_)),
+        When::UpstreamIsUnix => requirements.upstream == UpstreamKind::Unix,
+        When::UpstreamIsTcp => matches!(requirements.upstream, UpstreamKind::Ip(_) | UpstreamKind::Name(_)),
+        When::UpstreamIsNamed => matches!(requirements.upstream, UpstreamKind::Name(_)),
+        When::FilesAreRead => {
+            !requirements.read_dirs.is_empty() || matches!(requirements.upstream, UpstreamKind::Name(_))
+        }
     }
 }
 
@@ -289,7 +296,7 @@ fn condition(argument: &Argument) -> SeccompCondition {
     let (index, operator, value) = match *argument {
         Is(index, value) => (index, SeccompCmpOp::Eq, value),
         Bits(index, mask, value) => (index, SeccompCmpOp::MaskedEq(u64::from(mask.cast_unsigned())), value),
-        Myself(index) => (index, SeccompCmpOp::Eq, std::process::id().cast_signed()),
+        SelfPid(index) => (index, SeccompCmpOp::Eq, std::process::id().cast_signed()),
     };
     SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, u64::from(value.cast_unsigned()))
         .expect("a system call has at most six arguments")
@@ -307,14 +314,18 @@ fn compile(rules: Rules) -> Result<BpfProgram, String> {
 mod tests {
     use super::*;
 
-    fn listed(engine: Route, reads: &[&str]) -> Rules {
-        rules(&Needs { removes_in: vec![], reads: reads.iter().map(Into::into).collect(), engine })
+    fn listed(upstream: UpstreamKind, read_dirs: &[&str]) -> Rules {
+        rules(&Requirements {
+            unlink_dirs: vec![],
+            read_dirs: read_dirs.iter().map(Into::into).collect(),
+            upstream,
+        })
     }
 
-    const ROUTES: [Route; 3] = [Route::Unix, Route::Ip(2376), Route::Name(2376)];
+    const KINDS: [UpstreamKind; 3] = [UpstreamKind::Unix, UpstreamKind::Ip(2376), UpstreamKind::Name(2376)];
 
     #[test]
-    fn what_no_route_needs_is_in_no_list() {
+    fn what_no_upstream_needs_is_in_no_list() {
         for number in [
             libc::SYS_execve,
             libc::SYS_execveat,
@@ -336,44 +347,44 @@ mod tests {
             libc::SYS_renameat2,
             libc::SYS_symlinkat,
         ] {
-            for route in ROUTES {
-                assert!(!listed(route, &["/certificate"]).contains_key(&number), "{number} for {route:?}");
+            for kind in KINDS {
+                assert!(!listed(kind, &["/certificate"]).contains_key(&number), "{number} for {kind:?}");
             }
         }
     }
 
     #[test]
     fn files_are_opened_only_where_some_are_read_again() {
-        assert!(!listed(Route::Unix, &[]).contains_key(&libc::SYS_openat));
-        assert!(!listed(Route::Ip(1), &[]).contains_key(&libc::SYS_openat));
-        assert!(listed(Route::Unix, &["/certificate"]).contains_key(&libc::SYS_openat));
-        assert!(listed(Route::Name(1), &[]).contains_key(&libc::SYS_openat));
+        assert!(!listed(UpstreamKind::Unix, &[]).contains_key(&libc::SYS_openat));
+        assert!(!listed(UpstreamKind::Ip(1), &[]).contains_key(&libc::SYS_openat));
+        assert!(listed(UpstreamKind::Unix, &["/certificate"]).contains_key(&libc::SYS_openat));
+        assert!(listed(UpstreamKind::Name(1), &[]).contains_key(&libc::SYS_openat));
     }
 
     #[test]
     fn threads_are_started_only_to_resolve_names() {
-        assert!(!listed(Route::Unix, &[]).contains_key(&libc::SYS_clone));
-        assert!(!listed(Route::Ip(1), &[]).contains_key(&libc::SYS_clone));
-        assert!(listed(Route::Name(1), &[]).contains_key(&libc::SYS_clone));
+        assert!(!listed(UpstreamKind::Unix, &[]).contains_key(&libc::SYS_clone));
+        assert!(!listed(UpstreamKind::Ip(1), &[]).contains_key(&libc::SYS_clone));
+        assert!(listed(UpstreamKind::Name(1), &[]).contains_key(&libc::SYS_clone));
     }
 
     #[test]
     fn sockets_and_executable_memory_are_never_free_of_conditions_unless_names_are_resolved() {
-        for route in [Route::Unix, Route::Ip(1)] {
-            let rules = listed(route, &["/certificate"]);
+        for kind in [UpstreamKind::Unix, UpstreamKind::Ip(1)] {
+            let rules = listed(kind, &["/certificate"]);
             for number in [libc::SYS_socket, libc::SYS_mmap, libc::SYS_mprotect, libc::SYS_setsockopt] {
-                assert!(!rules[&number].is_empty(), "{number} for {route:?}");
+                assert!(!rules[&number].is_empty(), "{number} for {kind:?}");
             }
         }
-        let named = listed(Route::Name(1), &[]);
+        let named = listed(UpstreamKind::Name(1), &[]);
         assert!(named[&libc::SYS_mmap].is_empty());
         assert!(!named[&libc::SYS_socket].is_empty());
     }
 
     #[test]
     fn every_list_makes_a_program() {
-        for route in ROUTES {
-            assert!(compile(listed(route, &["/certificate"])).is_ok());
+        for kind in KINDS {
+            assert!(compile(listed(kind, &["/certificate"])).is_ok());
         }
     }
 }

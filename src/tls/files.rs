@@ -1,10 +1,10 @@
-//! The files that TLS reads, as paths: all that the configuration knows of it.
+//! The files that TLS reads, as paths: all that the configuration knows of TLS.
 
 use std::path::{Path, PathBuf};
 
-/// Who one is: a certificate, with those between it and its CA behind it, and its private key.
+/// A certificate, followed by those between it and its CA, and its private key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdentityFiles {
+pub struct KeyPairPaths {
     /// The chain of certificates, PEM.
     pub cert: PathBuf,
     /// The key of the first of them, PEM.
@@ -14,19 +14,19 @@ pub struct IdentityFiles {
 /// What a listener needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerFiles {
-    /// Who the listener is.
-    pub identity: IdentityFiles,
-    /// Whom it lets in.
-    pub clients: Clients,
+    /// The listener's own.
+    pub key_pair: KeyPairPaths,
+    /// Whether its clients need a certificate.
+    pub client_auth: ClientAuth,
 }
 
-/// Whom a TLS listener lets in.
+/// Whether the clients of a TLS listener need a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Clients {
-    /// Whoever connects: TLS encrypts, and proves the listener to its clients, no more.
-    Anyone,
-    /// Who shows a certificate of one of the CAs in this file.
-    SignedBy(PathBuf),
+pub enum ClientAuth {
+    /// They do not: TLS encrypts and authenticates the listener, no more.
+    None,
+    /// One that a CA in this file has signed.
+    Required(PathBuf),
 }
 
 /// What a connection to the engine needs.
@@ -34,11 +34,11 @@ pub enum Clients {
 pub struct ClientFiles {
     /// The CAs of which one must have signed the engine's certificate.
     pub ca: PathBuf,
-    /// Who the proxy is, for an engine that wants to know.
-    pub identity: Option<IdentityFiles>,
+    /// The proxy's own, for an engine that asks for one.
+    pub key_pair: Option<KeyPairPaths>,
 }
 
-impl IdentityFiles {
+impl KeyPairPaths {
     fn paths(&self) -> [&Path; 2] {
         [&self.cert, &self.key]
     }
@@ -47,8 +47,8 @@ impl IdentityFiles {
 impl ServerFiles {
     /// All of them.
     pub fn paths(&self) -> Vec<&Path> {
-        let mut paths = self.identity.paths().to_vec();
-        if let Clients::SignedBy(ca) = &self.clients {
+        let mut paths = self.key_pair.paths().to_vec();
+        if let ClientAuth::Required(ca) = &self.client_auth {
             paths.push(ca);
         }
         paths
@@ -59,7 +59,7 @@ impl ClientFiles {
     /// All of them.
     pub fn paths(&self) -> Vec<&Path> {
         let mut paths = vec![self.ca.as_path()];
-        paths.extend(self.identity.iter().flat_map(IdentityFiles::paths));
+        paths.extend(self.key_pair.iter().flat_map(KeyPairPaths::paths));
         paths
     }
 }

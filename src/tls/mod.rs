@@ -1,32 +1,36 @@
 //! TLS on both sides: from clients to a listener, and from here to the engine.
 //!
-//! Files become material, material becomes a configuration of rustls that is made again when the files
-//! change, and streams are wrapped in it. What TLS refuses, it refuses with a reason that a log line
-//! can name. Built without the feature `tls` this room is empty but for the types that others hold.
+//! Files become a configuration of rustls, which is made again when the files change, and streams are
+//! wrapped in it. Every failed handshake has a reason that a log line can name. Built without the
+//! feature `tls` this room is empty but for the types that others hold.
 
 pub mod files;
 
 #[cfg(feature = "tls")]
-pub mod client;
+pub mod acceptor;
 #[cfg(feature = "tls")]
-pub mod material;
+pub mod cert;
+#[cfg(feature = "tls")]
+pub mod connector;
 #[cfg(feature = "tls")]
 pub mod reload;
-#[cfg(feature = "tls")]
-pub mod server;
 
+pub use files::{ClientAuth, ClientFiles, KeyPairPaths, ServerFiles};
 #[cfg(feature = "tls")]
 pub use {
-    client::{Connector, Failure},
-    material::MaterialError,
-    reload::{Refresh, keep_fresh},
-    server::{Acceptor, Refusal, Refused},
+    acceptor::{FailedHandshake, HandshakeError, TlsAcceptor},
+    cert::CertError,
+    connector::{ConnectError, TlsConnector},
+    reload::{Reload, ReloadTrigger},
 };
 
 #[cfg(not(feature = "tls"))]
-mod absent;
+mod noop;
 #[cfg(not(feature = "tls"))]
-pub use absent::{Acceptor, Connector, Failure, MaterialError, Refresh, Refusal, Refused, keep_fresh};
+pub use noop::{
+    CertError, ConnectError, FailedHandshake, HandshakeError, Reload, ReloadTrigger, TlsAcceptor,
+    TlsConnector,
+};
 
 #[cfg(feature = "tls")]
 use {

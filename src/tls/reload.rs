@@ -1,4 +1,4 @@
-//! Rotation: what was made of files is made again when they change, without a restart.
+//! Reloading: what was made of files is made again when they change, without a restart.
 //!
 //! Files are compared by content, so that it does not matter how they are replaced: written over,
 //! renamed, or behind a symbolic link that turns (as in a Kubernetes secret). Connections keep what
@@ -7,60 +7,56 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::Instant;
-
-use super::material::MaterialError;
+use super::cert::CertError;
 
 /// What was made of files, and is made again when they change.
-pub struct Rotating<T> {
+pub struct Reloadable<T> {
     paths: Vec<PathBuf>,
-    make: Box<dyn Fn() -> Result<T, MaterialError> + Send + Sync>,
-    now: Mutex<Now<T>>,
+    make: Box<dyn Fn() -> Result<T, CertError> + Send + Sync>,
+    current: Mutex<Current<T>>,
 }
 
-struct Now<T> {
+struct Current<T> {
     made: Arc<T>,
     /// The contents that were last looked at, also when nothing could be made of them: what is broken
     /// is reported once.
-    seen: Contents,
+    seen: Fingerprint,
 }
 
 /// A hash of the contents of files: it is compared within this process only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Contents(u64);
+struct Fingerprint(u64);
 
-/// Why files are looked at again.
+/// Why files are read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Occasion {
+pub enum ReloadTrigger {
     /// Time has passed.
     Tick,
     /// Someone sent SIGHUP and reads the log.
     Signal,
 }
 
-/// What can be made afresh from its files.
-pub trait Refresh: Send + Sync {
-    /// Looks at the files, takes up what is new, and logs what came of it.
-    fn refresh(&self, occasion: Occasion);
+/// What can be reloaded from its files.
+pub trait Reload: Send + Sync {
+    /// Reads the files, uses what is new, and logs the result.
+    fn reload(&self, trigger: ReloadTrigger);
 }
 
-impl<T> Rotating<T> {
+impl<T> Reloadable<T> {
     /// Makes it for the first time.
     ///
     /// # Errors
     /// Those of `make`.
     pub fn new(
         paths: Vec<&Path>,
-        make: impl Fn() -> Result<T, MaterialError> + Send + Sync + 'static,
-    ) -> Result<Self, MaterialError> {
+        make: impl Fn() -> Result<T, CertError> + Send + Sync + 'static,
+    ) -> Result<Self, CertError> {
         let paths: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
         // Before it is made: a change in between is seen at the next look.
-        let seen = Contents::of(&paths);
-        let now = Mutex::new(Now { made: Arc::new(make()?), seen });
-        Ok(Self { paths, make: Box::new(make), now })
+        let seen = Fingerprint::of(&paths);
+        let current = Mutex::new(Current { made: Arc::new(make()?), seen });
+        Ok(Self { paths, make: Box::new(make), current })
     }
 
     /// What was made last.
@@ -68,8 +64,8 @@ impl<T> Rotating<T> {
         Arc::clone(&self.lock().made)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Now<T>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Current<T>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn described(&self) -> String {
@@ -77,27 +73,26 @@ impl<T> Rotating<T> {
     }
 }
 
-impl<T: Send + Sync> Refresh for Rotating<T> {
-    fn refresh(&self, occasion: Occasion) {
-        let contents = Contents::of(&self.paths);
-        let mut now = self.lock();
-        let changed = contents != now.seen;
-        if !changed && occasion == Occasion::Tick {
+impl<T: Send + Sync> Reload for Reloadable<T> {
+    fn reload(&self, trigger: ReloadTrigger) {
+        let fingerprint = Fingerprint::of(&self.paths);
+        let mut current = self.lock();
+        let changed = fingerprint != current.seen;
+        if !changed && trigger == ReloadTrigger::Tick {
             return;
         }
-        now.seen = contents;
+        current.seen = fingerprint;
         match (self.make)() {
             Ok(made) => {
-                now.made = Arc::new(made);
-                let outcome = if changed { "new certificates taken up" } else { "certificates read again" };
-                tracing::info!(files = self.described(), "{outcome}");
+                current.made = Arc::new(made);
+                tracing::info!(files = self.described(), changed, "certificates reloaded");
             }
-            Err(error) => tracing::error!("{error}; the certificates from before stay in use"),
+            Err(error) => tracing::error!("{error}; the previous certificates stay in use"),
         }
     }
 }
 
-impl Contents {
+impl Fingerprint {
     fn of(paths: &[PathBuf]) -> Self {
         let mut hasher = DefaultHasher::new();
         for path in paths {
@@ -107,41 +102,17 @@ impl Contents {
     }
 }
 
-/// Keeps everything fresh from now on: on SIGHUP, and by itself within a minute. Needs tokio's runtime.
-pub fn keep_fresh(everything: Vec<Arc<dyn Refresh>>) {
-    if everything.is_empty() {
-        return;
-    }
-    // Caught before anyone is told that the proxy listens: uncaught, it ends a process.
-    match signal(SignalKind::hangup()) {
-        Ok(hangup) => drop(tokio::spawn(look_now_and_then(everything, hangup))),
-        Err(error) => tracing::error!("SIGHUP cannot be caught; certificates stay as they are: {error}"),
-    }
-}
-
-async fn look_now_and_then(everything: Vec<Arc<dyn Refresh>>, mut hangup: Signal) {
-    const OFTEN: Duration = Duration::from_secs(15);
-    let mut ticks = tokio::time::interval_at(Instant::now() + OFTEN, OFTEN);
-    loop {
-        let occasion = tokio::select! {
-            _ = hangup.recv() => Occasion::Signal,
-            _ = ticks.tick() => Occasion::Tick,
-        };
-        everything.iter().for_each(|material| material.refresh(occasion));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rotating(path: &Path) -> Rotating<String> {
+    fn reloadable(path: &Path) -> Reloadable<String> {
         let file = path.to_owned();
         let make = move || match std::fs::read_to_string(&file).unwrap().as_str() {
-            "broken" => Err(MaterialError::not_a_name(&file, "broken")),
+            "broken" => Err(CertError::NoKey(file.clone())),
             text => Ok(text.to_owned()),
         };
-        Rotating::new(vec![path], make).unwrap()
+        Reloadable::new(vec![path], make).unwrap()
     }
 
     #[test]
@@ -149,18 +120,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "old").unwrap();
-        let rotating = rotating(&file);
+        let reloadable = reloadable(&file);
         std::fs::write(&file, "new").unwrap();
-        assert_eq!(*rotating.current(), "old");
-        rotating.refresh(Occasion::Tick);
-        assert_eq!(*rotating.current(), "new");
+        assert_eq!(*reloadable.current(), "old");
+        reloadable.reload(ReloadTrigger::Tick);
+        assert_eq!(*reloadable.current(), "new");
         std::fs::write(&file, "broken").unwrap();
-        rotating.refresh(Occasion::Tick);
-        rotating.refresh(Occasion::Signal);
-        assert_eq!(*rotating.current(), "new");
+        reloadable.reload(ReloadTrigger::Tick);
+        reloadable.reload(ReloadTrigger::Signal);
+        assert_eq!(*reloadable.current(), "new");
         std::fs::write(&file, "newest").unwrap();
-        rotating.refresh(Occasion::Tick);
-        assert_eq!(*rotating.current(), "newest");
+        reloadable.reload(ReloadTrigger::Tick);
+        assert_eq!(*reloadable.current(), "newest");
     }
 
     #[test]
@@ -168,11 +139,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         std::fs::write(&file, "same").unwrap();
-        let rotating = rotating(&file);
-        let first = rotating.current();
-        rotating.refresh(Occasion::Tick);
-        assert!(Arc::ptr_eq(&first, &rotating.current()));
-        rotating.refresh(Occasion::Signal);
-        assert!(!Arc::ptr_eq(&first, &rotating.current()));
+        let reloadable = reloadable(&file);
+        let first = reloadable.current();
+        reloadable.reload(ReloadTrigger::Tick);
+        assert!(Arc::ptr_eq(&first, &reloadable.current()));
+        reloadable.reload(ReloadTrigger::Signal);
+        assert!(!Arc::ptr_eq(&first, &reloadable.current()));
     }
 }

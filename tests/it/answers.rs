@@ -2,7 +2,7 @@
 
 use crate::support::engine::Engine;
 use crate::support::http::{self, Response};
-use crate::support::library::{CATALOG, Endpoint};
+use crate::support::library::{ENGINE, Endpoint};
 use crate::support::proxy::{BAD_REQUEST, NOT_FOUND, Proxy};
 use crate::support::tools::stdout;
 
@@ -90,10 +90,10 @@ fn example(engine: &Engine, row: &Endpoint) -> String {
 fn every_row_is_answered_with_its_own_name_and_refused_without() {
     let engine = Engine::shared();
     let all_but = |name: &str| -> String {
-        let others = CATALOG.iter().map(|row| row.name).filter(|other| *other != name);
+        let others = ENGINE.endpoints().iter().map(|row| row.name).filter(|other| *other != name);
         others.collect::<Vec<_>>().join(",")
     };
-    for row in CATALOG {
+    for row in ENGINE.endpoints() {
         let target = example(&engine, row);
         let with = Proxy::builder(engine.socket()).allow(row.name).start();
         let answer = with.get(&target);

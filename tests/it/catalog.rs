@@ -4,10 +4,17 @@ use std::collections::BTreeSet;
 
 use http::Method;
 
-use crate::support::library::{Acl, CATALOG, Decision, REFUSED, allow_everything, names};
+use crate::support::library::{Acl, ENGINE, Reason, Verdict, allow_everything, names};
 
 /// Not operations of the published API, but answered by engines, and refused here.
 const UNPUBLISHED: [&str; 3] = ["/debug/{*rest}", "/session", "/grpc"];
+
+fn reason(acl: &Acl, method: &Method, path: &str) -> Reason {
+    match acl.judge(method, path, None) {
+        Verdict::Denied(denied) => denied.reason,
+        Verdict::Allowed(allowed) => panic!("{method} {path} is allowed as {}", allowed.endpoint.name),
+    }
+}
 
 fn published() -> BTreeSet<String> {
     let lines = include_str!("data/engine-api-get.tsv").lines().filter(|line| !line.starts_with('#'));
@@ -16,15 +23,17 @@ fn published() -> BTreeSet<String> {
 
 #[test]
 fn every_get_of_the_engine_api_is_a_row_or_a_refusal() {
-    let rows = CATALOG.iter().map(|row| row.api_path());
-    let refusals = REFUSED.iter().map(|refusal| refusal.path).filter(|path| !UNPUBLISHED.contains(path));
+    let rows = ENGINE.endpoints().iter().map(|row| row.api_path());
+    let refusals =
+        ENGINE.denied().iter().map(|refusal| refusal.path).filter(|path| !UNPUBLISHED.contains(path));
     let known: BTreeSet<String> = rows.chain(refusals.map(str::to_owned)).collect();
     assert_eq!(known, published());
 }
 
 #[test]
 fn the_groups_open_what_they_always_opened() {
-    let opened = |name: &str| -> Vec<&str> { names::opened_by(name).map(|(_, row)| row.name).collect() };
+    let opened =
+        |name: &str| -> Vec<&str> { names::matching(&ENGINE, name).map(|(_, row)| row.name).collect() };
     assert_eq!(opened("containers"), ["containers:list", "containers:inspect"]);
     assert_eq!(opened("images"), ["images:list", "images:inspect", "images:history"]);
     for group in ["networks", "volumes", "services", "tasks", "nodes"] {
@@ -40,11 +49,11 @@ fn the_groups_open_what_they_always_opened() {
 
 #[test]
 fn a_name_opens_its_rows_and_no_other() {
-    for name in names::all() {
-        let acl = Acl::from_names([name]).unwrap();
-        for row in CATALOG {
+    for name in names::all(&ENGINE) {
+        let acl = Acl::from_names(&ENGINE, [name]).unwrap();
+        for row in ENGINE.endpoints() {
             let path = row.path.replace("{*name}", "a/b").replace("{id}", "x").replace("{name}", "x");
-            let allowed = matches!(acl.decide(&Method::GET, &path), Decision::Allow(..));
+            let allowed = matches!(acl.judge(&Method::GET, &path, None), Verdict::Allowed(_));
             assert_eq!(allowed, row.name == name || row.group == Some(name), "-a {name} and {path}");
         }
     }
@@ -53,23 +62,23 @@ fn a_name_opens_its_rows_and_no_other() {
 #[test]
 fn no_name_opens_a_refusal() {
     let everything = allow_everything();
-    for refusal in REFUSED {
+    for refusal in ENGINE.denied() {
         let path = refusal.path.replace("{*rest}", "pprof/heap").replace("{id}", "x");
-        assert!(matches!(everything.decide(&Method::GET, &path), Decision::NeverEnabled(_)), "{path}");
+        assert!(matches!(reason(&everything, &Method::GET, &path), Reason::DeniedPath(_)), "{path}");
     }
 }
 
 #[test]
 fn no_method_but_get_is_ever_allowed() {
     let everything = allow_everything();
-    for row in CATALOG {
+    for row in ENGINE.endpoints() {
         let path = row.path.replace("{*name}", "a").replace("{id}", "x").replace("{name}", "x");
         for method in [
             "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "GETX",
             "PROPFIND",
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
-            assert!(matches!(everything.decide(&method, &path), Decision::OnlyGet(_)), "{method} {path}");
+            assert_eq!(reason(&everything, &method, &path), Reason::MethodNotAllowed, "{method} {path}");
         }
     }
 }
@@ -77,8 +86,8 @@ fn no_method_but_get_is_ever_allowed() {
 #[test]
 fn the_documents_have_every_name() {
     let page = include_str!("../../docs/endpoints.md");
-    for row in CATALOG {
-        let line = format!("| `{}` | `{}` | {} |", row.name, row.api_path(), row.reveals);
+    for row in ENGINE.endpoints() {
+        let line = format!("| `{}` | `{}` | {} |", row.name, row.api_path(), row.exposes);
         assert!(page.contains(&line), "docs/endpoints.md lacks this row: {line}");
     }
 }

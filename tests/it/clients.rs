@@ -213,7 +213,7 @@ fn loopback_is_listened_on_without_tls_and_that_is_warned_of() {
     nc.stdin.take().unwrap().write_all(b"GET /info HTTP/1.0\r\n\n").unwrap();
     let answer = parse(&nc.wait_with_output().unwrap().stdout);
     assert_eq!((answer.status(), answer.text().as_str()), (200, "ok\n"));
-    server.proxy.logged(&["allowed", "client=127.0.0.1:", &format!("listener=tcp://127.0.0.1:{port}")]);
+    server.proxy.logged(&["allowed", "client.addr=127.0.0.1:", &format!("listener=tcp://127.0.0.1:{port}")]);
 }
 
 #[test]

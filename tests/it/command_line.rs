@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use crate::support::http;
-use crate::support::library::names;
+use crate::support::library::{ENGINE, names};
 use crate::support::mock::{Mock, OK};
 use crate::support::proxy::{Proxy, program};
 
@@ -35,7 +35,7 @@ fn no_name_at_all_is_answered_with_all_names() {
     for args in [&[][..], &["-a", ""], &["check", "GET", "/info"]] {
         let stderr = usage_error(args);
         assert!(stderr.contains("nothing is allowed"), "{stderr}");
-        for name in names::all() {
+        for name in names::all(&ENGINE) {
             assert!(stderr.contains(&format!("\n  {name} ")), "{name} is not in: {stderr}");
         }
     }
@@ -75,7 +75,7 @@ fn the_environment_says_what_flags_say() {
     assert_eq!(proxy.get("/info").text(), "ok");
     assert_eq!(http::get(&socket, "/version").text(), "ok");
     assert_eq!(proxy.get("/events").status(), 404);
-    let line = proxy.logged(&["refused"]);
+    let line = proxy.logged(&["denied"]);
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(
         (&line["level"], &line["path"], &line["status"]),
@@ -115,7 +115,7 @@ fn the_catalog_is_printed_for_people_and_programs() {
     let rows = json.as_array().unwrap();
     assert_eq!(table.lines().count(), rows.len() + 1);
     for (line, row) in table.lines().skip(1).zip(rows) {
-        for part in ["name", "path", "reveals"] {
+        for part in ["name", "path", "exposes"] {
             assert!(line.contains(row[part].as_str().unwrap()), "{line}: {row}");
         }
     }
@@ -132,12 +132,12 @@ fn check_says_what_would_be_answered_and_what_would_change_it() {
         (
             &["-a", "containers", "GET", "/v1.41/images/json"],
             1,
-            "404: images:list is not enabled; -a images:list or -a images allows it",
+            "404: images:list is not allowed here; -a images:list or -a images allows it",
         ),
         (
             &["-a", "containers", "GET", "/containers/x/export"],
             1,
-            "404: containers:export is not enabled; -a containers:export allows it",
+            "404: containers:export is not allowed here; -a containers:export allows it",
         ),
         (
             &["-a", "containers", "POST", "/containers/json"],

@@ -39,7 +39,7 @@ fn a_hard_limit_that_does_not_suffice_is_said_with_its_numbers() {
     let builder = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "200"]);
     let proxy = limited(builder, 100, 300).start();
     assert_eq!(limit(&proxy), 300);
-    proxy.logged(&["WARN only 300 files can be open, and the caps may come to 464", "--max-connections"]);
+    proxy.logged(&["WARN RLIMIT_NOFILE is 300; the configured limits need 464", "max-connections"]);
 }
 
 #[test]

@@ -101,5 +101,5 @@ fn a_reading_command_that_is_not_enabled_fails_readably() {
     let output = docker(proxy.socket(), &["ps"]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("404 page not found"), "{output:?}");
-    proxy.logged(&["refused", "GET", "/containers/json", "-a containers:list or -a containers allows it"]);
+    proxy.logged(&["denied", "GET", "/containers/json", "-a containers:list or -a containers allows it"]);
 }

@@ -26,11 +26,11 @@ fn ask_once(stream: &mut UnixStream) {
 #[test]
 fn the_limits_are_those_that_are_promised() {
     let cli = Cli::read(["x", "-a", "info"].map(Into::into)).unwrap();
-    let limits = Config::new(&cli.serve, |_| None).unwrap().limits;
+    let limits = Config::new(&cli.serve.settings(|_| None)).unwrap().limits;
     assert_eq!(limits.header_timeout, Duration::from_secs(10));
     assert_eq!(limits.idle_timeout, Duration::from_secs(90));
-    assert_eq!(limits.caps.connections, 4096);
-    assert_eq!(limits.caps.connections_per_uid, 2048);
+    assert_eq!(limits.connections.total, 4096);
+    assert_eq!(limits.connections.per_uid, 2048);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn connections_are_capped_and_places_given_back() {
     inside.iter_mut().for_each(ask_once);
     let answer = http::parse(&raw_half_closed(proxy.socket(), GET_INFO));
     assert_eq!(answer.status(), 503);
-    assert!(answer.text().contains("--max-connections"), "{}", answer.text());
+    assert!(answer.text().contains("max-connections"), "{}", answer.text());
     inside.iter_mut().for_each(ask_once);
     inside.pop();
     until("the place is free", || proxy.get("/info").status() == 200);
@@ -148,8 +148,8 @@ fn one_user_cannot_take_every_place() {
     greedy.iter_mut().for_each(ask_once);
     let refused = http::parse(&raw_half_closed(proxy.socket(), GET_INFO));
     assert_eq!(refused.status(), 503);
-    assert!(refused.text().contains("--max-connections-per-uid"), "{}", refused.text());
-    proxy.logged(&["refused", "uid=0", "--max-connections-per-uid"]);
+    assert!(refused.text().contains("max-connections-per-uid"), "{}", refused.text());
+    proxy.logged(&["limited", "client.uid=0", "max-connections-per-uid"]);
 
     let other = as_another_user(proxy.socket(), GET_INFO);
     assert_eq!(statuses(&other), [200], "{}", other.escape_ascii());

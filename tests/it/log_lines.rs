@@ -1,7 +1,10 @@
-//! The log has one line a refusal, with who, what and the way out, and never what is secret.
+//! The log has one line a refusal, with who, what and the hint, and never what is secret.
+
+use std::io::Write;
 
 use crate::support::http;
-use crate::support::mock::Mock;
+use crate::support::http::{GET_EVENTS, connect, ends_with_head, read_until};
+use crate::support::mock::{Mock, quiet_stream};
 use crate::support::proxy::Proxy;
 use crate::support::until;
 
@@ -10,14 +13,14 @@ fn engine() -> Mock {
 }
 
 #[test]
-fn a_refusal_is_one_line_with_who_what_and_the_way_out() {
+fn a_refusal_is_one_line_with_who_what_and_the_hint() {
     let engine = engine();
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.get("/containers/json");
     let me = rustix::process::getuid().as_raw();
-    let client = format!("client=uid={me},pid={}", std::process::id());
+    let client = format!("client.uid={me} client.pid={}", std::process::id());
     proxy.logged(&[
-        "WARN refused",
+        "WARN denied",
         "status=404",
         "method=GET",
         "/containers/json",
@@ -26,7 +29,7 @@ fn a_refusal_is_one_line_with_who_what_and_the_way_out() {
     ]);
     proxy.request("POST", "/info");
     proxy.logged(&[
-        "WARN refused",
+        "WARN denied",
         "status=400",
         "method=POST",
         "/info",
@@ -34,8 +37,8 @@ fn a_refusal_is_one_line_with_who_what_and_the_way_out() {
         "no -a allows another method than GET",
     ]);
     proxy.raw("nonsense\r\n\r\n");
-    proxy.logged(&["WARN refused", "status=400", &client]);
-    let refusals = proxy.log().iter().filter(|line| line.contains("refused")).count();
+    proxy.logged(&["WARN rejected", "status=400", &client]);
+    let refusals = proxy.refusals().len();
     assert_eq!(refusals, 3, "{:#?}", proxy.log());
 }
 
@@ -44,13 +47,13 @@ fn an_allowed_request_is_a_debug_line_with_status_bytes_and_duration() {
     let engine = engine();
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.get("/v1.41/info");
-    proxy.logged(&["DEBUG allowed", "status=200", "method=GET", "/v1.41/info", "bytes=9", "ms="]);
+    proxy.logged(&["DEBUG allowed", "status=200", "method=GET", "/v1.41/info", "bytes=9", "duration_ms="]);
 
     let quiet = Proxy::builder(engine.socket()).allow("info").args(["--log-level", "info"]).start();
     quiet.get("/info");
     quiet.get("/version");
-    quiet.logged(&["refused"]);
-    assert!(!quiet.log().iter().any(|line| line.contains("allowed")), "{:#?}", quiet.log());
+    quiet.logged(&["WARN denied"]);
+    assert!(!quiet.log().iter().any(|line| line.starts_with("DEBUG")), "{:#?}", quiet.log());
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn no_line_holds_a_query_a_header_or_a_body() {
     proxy.get("/info/%zz?token=hush-query");
     proxy.raw("POST /info HTTP/1.1\r\nHost: x\r\nX-Registry-Auth: hush-header\r\nContent-Length: 9\r\n\r\nhush-body");
     proxy.raw("GET /info?hush-query HTTP/1.1\r\nHost: x\r\nhush header\r\n\r\n");
-    until("five were refused", || proxy.log().iter().filter(|line| line.contains("refused")).count() == 5);
+    until("five were refused", || proxy.refusals().len() == 5);
     proxy.logged(&["allowed"]);
     for line in proxy.log() {
         assert!(!line.contains("hush"), "{line}");
@@ -76,11 +79,11 @@ fn a_client_cannot_forge_a_line() {
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.raw("GET /a%0aWARN%20refused HTTP/1.0\r\n\r\n");
     proxy.raw("GET /\x1b[31mred HTTP/1.0\r\n\r\n");
-    until("both were refused", || proxy.log().iter().filter(|line| line.contains("refused")).count() >= 2);
+    until("both were refused", || proxy.refusals().len() >= 2);
     assert!(proxy.log().iter().all(|line| !line.contains('\x1b')
         && !line.starts_with("WARN%20")
         && !line.starts_with("WARN refused\n")));
-    assert_eq!(proxy.log().iter().filter(|line| line.contains("refused")).count(), 2);
+    assert_eq!(proxy.refusals().len(), 2);
 }
 
 #[test]
@@ -92,7 +95,7 @@ fn a_line_is_not_as_long_as_a_client_likes() {
     proxy.raw(format!("GET /{long} HTTP/1.0\r\n\r\n"));
     proxy.raw(format!("GET /images/{long}/json HTTP/1.0\r\n\r\n"));
     proxy.logged(&["allowed"]);
-    until("two were refused", || proxy.log().iter().filter(|line| line.contains("refused")).count() == 2);
+    until("two were refused", || proxy.refusals().len() == 2);
     assert!(proxy.log().iter().all(|line| line.len() < 3000));
 }
 
@@ -118,4 +121,73 @@ fn what_two_listeners_allow_is_said_once() {
     for line in ["Registering info handlers", "hands out file contents"] {
         assert_eq!(proxy.log().iter().filter(|logged| logged.contains(line)).count(), 1, "{line}");
     }
+}
+
+/// Entries of the access log, whatever their outcome and level.
+fn entries(proxy: &Proxy) -> Vec<String> {
+    proxy.log().into_iter().filter(|line| line.contains(" duration_ms=")).collect()
+}
+
+#[test]
+fn each_request_has_exactly_one_entry_however_it_ends() {
+    let engine = Mock::new(|mut connection| {
+        let Some(head) = connection.read_head() else { return };
+        connection.send(if head.contains("/info") {
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+        } else if head.contains("/version") {
+            "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"
+        } else {
+            "no answer"
+        });
+    });
+    let proxy = Proxy::builder(engine.socket()).allow("info,version,ping").start();
+    proxy.get("/info");
+    proxy.raw("GET /version HTTP/1.1\r\nHost: x\r\n\r\n");
+    proxy.get("/_ping");
+    proxy.get("/containers/json");
+    proxy.request("POST", "/info");
+    proxy.get("/a/../b");
+    proxy.raw("nonsense\r\n\r\n");
+    for (outcome, parts) in [
+        ("DEBUG allowed", ["status=200", "endpoint=\"info\"", "ended=\"complete\""]),
+        ("WARN allowed", ["status=200", "endpoint=\"version\"", "ended=\"upstream_aborted\""]),
+        ("WARN allowed", ["status=502", "endpoint=\"ping\"", "ended=\"upstream_error\""]),
+        ("WARN denied", ["status=404", "endpoint=\"containers:list\"", "ended=\"complete\""]),
+        ("WARN denied", ["status=400", "method=POST", "ended=\"complete\""]),
+        ("WARN rejected", ["status=400", "path=\"/a/../b\"", "error=\"the path has a dot segment\""]),
+        ("WARN rejected", ["status=400", "ended=\"complete\"", "error=\"malformed HTTP"]),
+    ] {
+        proxy.logged(&[&[outcome], &parts[..]].concat());
+    }
+    assert_eq!(entries(&proxy).len(), 7, "{:#?}", entries(&proxy));
+}
+
+#[test]
+fn an_engine_that_breaks_off_in_the_middle_of_its_answer_is_a_warning_at_info_level() {
+    let engine = Mock::answering_once("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(["--log-level", "info"]).start();
+    proxy.raw("GET /info HTTP/1.1\r\nHost: x\r\n\r\n");
+    proxy.logged(&["WARN allowed", "status=200", "path=\"/info\"", "bytes=4", "ended=\"upstream_aborted\""]);
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_its_answer_is_no_warning() {
+    let engine = Mock::new(quiet_stream);
+    let proxy = Proxy::builder(engine.socket()).allow("events").start();
+    let mut client = connect(proxy.socket());
+    client.write_all(GET_EVENTS).unwrap();
+    read_until(&mut client, ends_with_head);
+    drop(client);
+    proxy.logged(&["DEBUG allowed", "path=\"/events\"", "ended=\"client_aborted\""]);
+}
+
+#[test]
+fn the_version_negotiation_of_docker_clients_is_no_warning() {
+    let engine = engine();
+    let proxy = Proxy::builder(engine.socket()).allow("ping").start();
+    proxy.raw("HEAD /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    proxy.logged(&["DEBUG denied", "status=400", "method=HEAD", "path=\"/_ping\""]);
+    proxy.raw("HEAD /v1.41/info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    proxy.logged(&["WARN denied", "method=HEAD", "/v1.41/info"]);
+    assert_eq!(proxy.refusals().len(), 1, "{:#?}", proxy.log());
 }

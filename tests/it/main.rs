@@ -53,4 +53,5 @@ mod docker_cli;
 #[cfg(feature = "tls")]
 mod from_another_machine;
 mod image;
+mod layering;
 mod promises;

@@ -5,12 +5,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::support::library::{Acl, CATALOG, CanonicalPath, Decision, allow_everything, names};
+use crate::support::library::{Acl, Allowed, CanonicalPath, ENGINE, Verdict, allow_everything, names};
 use crate::support::routes::{Dispatch, ROUTES, dispatch};
 
 /// Segments, separators and tricks, of which some make up an endpoint's path.
 fn piece() -> impl Strategy<Value = String> {
-    let words: Vec<&'static str> = CATALOG
+    let words: Vec<&'static str> = ENGINE
+        .endpoints()
         .iter()
         .flat_map(|row| row.path.split('/'))
         .chain(["v1.41", "v4.0.0", "v1", "web", "a", "ghcr.io", "attach", "ws", "unlockkey", "debug"])
@@ -39,7 +40,7 @@ fn any_path() -> impl Strategy<Value = String> {
 fn path_of_a_row() -> impl Strategy<Value = String> {
     let name = "[a-z0-9:@._|-]{1,6}(/[a-z.]{1,3}|%2[fF][a-z]{1,3}){0,2}";
     let version = select(vec!["", "", "/v1.41", "/v4.0.0", "/v1.2.3.4", "/v1"]);
-    let row = select(CATALOG.iter().map(|row| row.path).collect::<Vec<_>>());
+    let row = select(ENGINE.endpoints().iter().map(|row| row.path).collect::<Vec<_>>());
     (version, row, name, vec((any::<prop::sample::Index>(), any::<bool>()), 0..4)).prop_map(
         |(version, row, name, escapes)| {
             let named = row.replace("{*name}", &name).replace("{id}", &name).replace("{name}", &name);
@@ -62,7 +63,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn some_names() -> impl Strategy<Value = Vec<&'static str>> {
-    vec(select(names::all()), 1..5)
+    vec(select(names::all(&ENGINE)), 1..5)
 }
 
 proptest! {
@@ -79,10 +80,10 @@ proptest! {
 
     #[test]
     fn the_forwarded_path_is_decided_on_like_the_received_one(raw in path(), names in some_names()) {
-        let acl = Acl::from_names(names).unwrap();
-        if let Decision::Allow(endpoint, path) = acl.decide(&Method::GET, &raw) {
-            match acl.decide(&Method::GET, path.as_str()) {
-                Decision::Allow(again, _) => prop_assert!(std::ptr::eq(again, endpoint)),
+        let acl = Acl::from_names(&ENGINE, names).unwrap();
+        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.judge(&Method::GET, &raw, None) {
+            match acl.judge(&Method::GET, path.as_str(), None) {
+                Verdict::Allowed(again) => prop_assert!(std::ptr::eq(again.endpoint, endpoint)),
                 other => prop_assert!(false, "{raw} is forwarded as {}, which is {other:?}", path.as_str()),
             }
         }
@@ -90,8 +91,8 @@ proptest! {
 
     #[test]
     fn what_is_allowed_is_what_the_engine_takes_it_for(raw in path(), names in some_names()) {
-        let acl = Acl::from_names(&names).unwrap();
-        if let Decision::Allow(endpoint, path) = acl.decide(&Method::GET, &raw) {
+        let acl = Acl::from_names(&ENGINE, &names).unwrap();
+        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.judge(&Method::GET, &raw, None) {
             match dispatch(path.as_str()) {
                 Dispatch::Route(_, Some(name)) => prop_assert_eq!(name, endpoint.name),
                 other => prop_assert!(false, "{} as {} is {other:?} to the engine", raw, path.as_str()),
@@ -103,8 +104,9 @@ proptest! {
 
     #[test]
     fn what_is_allowed_is_a_row_of_the_catalog_and_plain(raw in path()) {
-        if let Decision::Allow(endpoint, path) = allow_everything().decide(&Method::GET, &raw) {
-            prop_assert!(CATALOG.iter().any(|row| std::ptr::eq(row, endpoint)));
+        let acl = allow_everything();
+        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.judge(&Method::GET, &raw, None) {
+            prop_assert!(ENGINE.endpoints().iter().any(|row| std::ptr::eq(row, endpoint)));
             prop_assert!(path.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "{}", path.as_str());
             for trick in ["//", "/./", "/../", "\\", ";", "?", "#", "%25", "%2F", "%2f", "%00"] {
                 prop_assert!(!path.as_str().contains(trick), "{}", path.as_str());
@@ -116,13 +118,15 @@ proptest! {
     fn nothing_but_get_is_allowed(raw in path(), method in "[A-Za-z]{1,7}") {
         prop_assume!(method != "GET");
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        prop_assert!(!matches!(allow_everything().decide(&method, &raw), Decision::Allow(..)));
+        prop_assert!(!matches!(allow_everything().judge(&method, &raw, None), Verdict::Allowed(_)));
     }
 
     #[test]
     fn any_bytes_get_some_decision(raw in any::<String>()) {
-        let decision = allow_everything().decide(&Method::GET, &raw);
-        prop_assert!(!decision.way_out(&http::Method::GET).is_empty());
+        if let Verdict::Denied(denied) = allow_everything().judge(&Method::GET, &raw, None) {
+            prop_assert!(!denied.hint(&Method::GET).is_empty());
+            prop_assert!(denied.status().is_client_error());
+        }
     }
 }
 
@@ -131,11 +135,11 @@ fn the_generated_paths_reach_every_row() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
-    let mut missing: Vec<&str> = CATALOG.iter().map(|row| row.path).collect();
+    let mut missing: Vec<&str> = ENGINE.endpoints().iter().map(|row| row.path).collect();
     for _ in 0..20_000 {
         let raw = path_of_a_row().new_tree(&mut runner).unwrap().current();
-        if let Decision::Allow(endpoint, _) = allow_everything().decide(&Method::GET, &raw) {
-            missing.retain(|path| *path != endpoint.path);
+        if let Verdict::Allowed(allowed) = allow_everything().judge(&Method::GET, &raw, None) {
+            missing.retain(|path| *path != allowed.endpoint.path);
         }
     }
     assert_eq!(missing, [""; 0]);
@@ -143,7 +147,7 @@ fn the_generated_paths_reach_every_row() {
 
 #[test]
 fn every_row_is_a_route_of_the_engine_s() {
-    for row in CATALOG {
+    for row in ENGINE.endpoints() {
         assert!(ROUTES.iter().any(|(_, name)| *name == Some(row.name)), "{}", row.name);
         let path = row.path.replace("{*name}", "a/b").replace("{id}", "a").replace("{name}", "a");
         assert!(matches!(dispatch(&path), Dispatch::Route(_, Some(name)) if name == row.name), "{path}");

@@ -132,12 +132,12 @@ fn a_file_that_is_no_socket_is_left_alone() {
     let file = directory.path().join("precious");
     std::fs::write(&file, "data").unwrap();
     let stderr = refusal(&file, engine.socket());
-    assert!(stderr.contains("no socket"), "{stderr}");
+    assert!(stderr.contains("is not a socket"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
 
     let link = directory.path().join("link");
     symlink(&file, &link).unwrap();
-    assert!(refusal(&link, engine.socket()).contains("no socket"));
+    assert!(refusal(&link, engine.socket()).contains("is not a socket"));
 }
 
 #[test]

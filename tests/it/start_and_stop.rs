@@ -1,7 +1,7 @@
 //! It starts without an engine, lives through the engine's restarts, and stops in order.
 
 use std::io::Write;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use crate::support::engine::Engine;
@@ -14,7 +14,7 @@ use crate::support::until;
 fn without_an_engine_it_starts_warns_and_answers_502() {
     let directory = tempfile::tempdir().unwrap();
     let proxy = Proxy::builder(&directory.path().join("none.sock")).allow("info").start();
-    proxy.logged(&["WARN", "none.sock", "the engine is out of reach", "--upstream names another path"]);
+    proxy.logged(&["WARN", "none.sock", "the engine is out of reach", "upstream names another path"]);
     let answer = proxy.get("/info");
     assert_eq!((answer.status(), answer.header("Content-Type")), (502, Some("application/json")));
     assert_eq!(answer.json()["message"], "docker-proxy-acl: the engine is out of reach");
@@ -130,7 +130,7 @@ fn a_full_queue_at_the_engine_is_waited_out() {
     rustix::net::listen(&listener, 0).unwrap();
     let _first = connect(&socket);
     let proxy = Proxy::builder(&socket).allow("info").spawn();
-    until("it listens", || proxy.socket().exists());
+    until("it listens", || UnixStream::connect(proxy.socket()).is_ok());
     let asking = std::thread::spawn({
         let socket = proxy.socket().to_owned();
         move || http::get(&socket, "/info")

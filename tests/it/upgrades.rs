@@ -80,7 +80,7 @@ fn the_preface_of_http_2_is_refused() {
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let answer = raw_half_closed(proxy.socket(), preface);
     assert_eq!(statuses(&answer), [400]);
-    assert!(http::contains(&answer, "HTTP/2 is not spoken here"));
+    assert!(http::contains(&answer, "HTTP/2 is not supported"));
     let after = [b"GET /info HTTP/1.1\r\nHost: docker\r\n\r\n", &preface[..]].concat();
     assert_eq!(statuses(&raw_half_closed(proxy.socket(), &after)), [200, 400]);
     assert_eq!(engine.targets(), ["/info"]);

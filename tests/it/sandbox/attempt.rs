@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use docker_proxy_acl::sandbox::{self, Measure, Needs, Route, landlock};
+use docker_proxy_acl::sandbox::{self, Measure, Requirements, UpstreamKind, landlock};
 use fixture::Fixture;
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::Pid;
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
                 tester: tester.parse().unwrap(),
             };
             let (_, attempt) = ATTEMPTS.iter().find(|(known, _)| *known == name).expect("no such attempt");
-            enter(under, &needs(&fixture, upstream));
+            enter(under, &requirements(&fixture, upstream));
             return exit_code(attempt(&fixture));
         }
         _ => panic!("usage: see the top of tests/it/sandbox/attempt.rs"),
@@ -87,21 +87,27 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn needs(fixture: &Fixture, upstream: &str) -> Needs {
-    let engine = match upstream {
-        "unix" => Route::Unix,
-        "ip" => Route::Ip(fixture.engine_port),
-        "name" => Route::Name(fixture.engine_port),
+fn requirements(fixture: &Fixture, upstream: &str) -> Requirements {
+    let upstream = match upstream {
+        "unix" => UpstreamKind::Unix,
+        "ip" => UpstreamKind::Ip(fixture.engine_port),
+        "name" => UpstreamKind::Name(fixture.engine_port),
         other => panic!("unknown kind of upstream '{other}'"),
     };
-    Needs { removes_in: vec![fixture.own_directory()], reads: vec![fixture.certificates()], engine }
+    Requirements {
+        unlink_dirs: vec![fixture.own_directory()],
+        read_dirs: vec![fixture.certificates()],
+        upstream,
+    }
 }
 
-fn enter(under: &str, needs: &Needs) {
+fn enter(under: &str, requirements: &Requirements) {
     match under {
         "nothing" => {}
-        "landlock" => assert!(matches!(landlock::enter(needs), Measure::Holds(_)), "Landlock does not hold"),
-        "all" => assert!(sandbox::enter(needs).is_whole(), "the sandbox does not hold"),
+        "landlock" => {
+            assert!(matches!(landlock::enter(requirements), Measure::Enforced(_)), "Landlock does not hold")
+        }
+        "all" => assert!(sandbox::enter(requirements).fully_enforced(), "the sandbox does not hold"),
         other => panic!("unknown measure '{other}'"),
     }
 }

@@ -31,7 +31,7 @@ fn it_is_left_out_only_when_told() {
         proxy().env("DOCKER_PROXY_ACL_NO_SANDBOX", "1").start(),
     ] {
         assert_eq!([status(without.pid(), "NoNewPrivs"), status(without.pid(), "Seccomp")], ["0", "0"]);
-        without.logged(&["sandbox: none (--no-sandbox)"]);
+        without.logged(&["sandbox: disabled"]);
         assert_eq!(without.get("/info").text(), "ok");
     }
     let with = proxy().env("DOCKER_PROXY_ACL_NO_SANDBOX", "false").start();

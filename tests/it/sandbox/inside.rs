@@ -192,7 +192,7 @@ fn is_ready(child: &mut Child) -> bool {
 #[test]
 fn a_kernel_without_landlock_is_said_and_the_rest_holds() {
     let (line, status) = start_up_without(libc::SYS_landlock_create_ruleset);
-    assert!(line.contains("no-new-privs, no landlock (this kernel has none"), "{line}");
+    assert!(line.contains("no-new-privs, no landlock (this kernel does not have it"), "{line}");
     assert!(line.contains("), seccomp "), "{line}");
     assert!(status.contains("Seccomp:\t2\nSeccomp_filters:\t2\n"), "{status}");
 }

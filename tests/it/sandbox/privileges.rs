@@ -124,7 +124,7 @@ fn without_the_engine_s_socket_the_group_has_to_be_told() {
     let late = directory.path().join("engine.sock");
     let mut refused = builder(&late, "54321").spawn();
     assert_eq!(refused.wait().code(), Some(1));
-    refused.logged(&["error: --user: cannot tell which group may open", "--user USER:GROUP"]);
+    refused.logged(&["error: cannot change the user: cannot tell which group may open", "USER:GROUP"]);
     assert!(!refused.socket().exists(), "it leaves no socket behind");
 
     let proxy = builder(&late, &format!("54321:{DOCKER}")).start();
@@ -177,8 +177,8 @@ fn who_cannot_be_become_is_a_wrong_command_line() {
     for (user, problem) in [
         ("nobody-of-this-name", "/etc/passwd has no such user; give its number"),
         ("nobody:no-group-of-this-name", "/etc/group has no such group; give its number"),
-        ("root", "root is what it is to give up"),
-        ("0:4", "root is what it is to give up"),
+        ("root", "root's privileges are what it is to drop"),
+        ("0:4", "root's privileges are what it is to drop"),
     ] {
         let output = program().args(["-a", "info", "--user", user]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

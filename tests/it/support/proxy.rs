@@ -90,6 +90,12 @@ impl Proxy {
         self.log.lock().unwrap().clone()
     }
 
+    /// The access-log lines of requests that were not allowed.
+    pub fn refusals(&self) -> Vec<String> {
+        let outcomes = ["WARN denied ", "WARN rejected ", "WARN limited "];
+        self.log().into_iter().filter(|line| outcomes.iter().any(|start| line.starts_with(start))).collect()
+    }
+
     /// Waits for a line that holds all of these.
     pub fn logged(&self, parts: &[&str]) -> String {
         eventually(&format!("the log has a line with {parts:?}; it has {:#?}", self.log()), || {

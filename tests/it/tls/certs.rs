@@ -191,7 +191,7 @@ fn what_is_not_there_is_said() {
     let directory = tempfile::tempdir().unwrap();
     for (args, part) in [
         (vec!["client", "alice"], "make a CA first, with 'docker-proxy-acl certs init'"),
-        (vec!["show"], "holds no certificates"),
+        (vec!["show"], "has no certificates"),
     ] {
         let output = certs(directory.path(), &args);
         assert_eq!(output.status.code(), Some(1));

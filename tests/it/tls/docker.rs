@@ -59,13 +59,13 @@ fn the_docker_cli_without_a_certificate_of_the_ca_gets_nothing() {
     std::fs::copy(pki.ca(), stranger.ca()).unwrap();
     let without = by_variables(proxy.tcp_port(), &stranger, &VERSION);
     assert!(!without.status.success(), "{without:?}");
-    proxy.logged(&["WARN refused: the client showed no certificate"]);
+    proxy.logged(&["WARN rejected", "the client showed no certificate"]);
     std::fs::copy(other.alice().cert(), stranger.cert()).unwrap();
     std::fs::copy(other.alice().key(), stranger.key()).unwrap();
     let with_another = by_variables(proxy.tcp_port(), &stranger, &VERSION);
     assert!(!with_another.status.success(), "{with_another:?}");
     // Go shows no certificate at all if the listener names no CA that signed it.
-    proxy.logged(&["WARN refused: the client"]);
+    proxy.logged(&["WARN rejected", "the client"]);
     let plain = docker_cli()
         .args(["-H", &format!("tcp://127.0.0.1:{}", proxy.tcp_port())])
         .args(VERSION)
@@ -102,7 +102,7 @@ fn a_dockerd_that_verifies_is_an_upstream() {
     let ca = pki.ca().display().to_string();
     let unknown = builder().args(["--upstream-tlscacert", &ca]).start();
     assert_eq!(unknown.get("/version").status(), 502);
-    unknown.logged(&["status=502", "the engine refused the TLS connection: ", "--upstream-tlscert"]);
+    unknown.logged(&["status=502", "the engine refused the TLS connection: ", "upstream-tlscert"]);
     let plain = builder().start();
     let answer = plain.get("/version");
     assert_eq!(answer.status(), 400);

@@ -25,7 +25,7 @@ fn replace(at: &CertDir, by: &CertDir) {
 }
 
 fn files_in_use_stay(proxy: &Proxy, reason: &str) {
-    proxy.logged(&["ERROR", reason, "the certificates from before stay in use"]);
+    proxy.logged(&["ERROR", reason, "the previous certificates stay in use"]);
 }
 
 #[test]
@@ -47,11 +47,11 @@ fn a_new_ca_and_certificate_are_taken_up_on_sighup_and_open_connections_go_on() 
 
     replace(&pki.server(), &next.server());
     proxy.signal("HUP");
-    proxy.logged(&["new certificates taken up", "server/cert.pem"]);
+    proxy.logged(&["certificates reloaded", "server/cert.pem"]);
     assert!(works(&proxy, &next.alice()));
     assert!(!works(&proxy, &pki.alice()));
     // A certificate of the CA before, shown to the certificate of the one after: each side refuses.
-    proxy.logged(&["refused: the client"]);
+    proxy.logged(&["rejected", "the client"]);
     ask();
     open.kill().unwrap();
     open.wait().unwrap();
@@ -65,18 +65,18 @@ fn what_is_broken_is_reported_once_and_what_was_before_stays() {
     let good = std::fs::read(&key).unwrap();
     std::fs::copy(other.server().key(), &key).unwrap();
     proxy.signal("HUP");
-    files_in_use_stay(&proxy, "is not that of the private key");
+    files_in_use_stay(&proxy, "does not match its private key");
     assert!(works(&proxy, &pki.alice()));
     std::fs::write(&key, "nonsense").unwrap();
     proxy.signal("HUP");
-    files_in_use_stay(&proxy, "key.pem holds no private key");
+    files_in_use_stay(&proxy, "key.pem has no private key");
     std::fs::remove_file(&key).unwrap();
     proxy.signal("HUP");
     files_in_use_stay(&proxy, "cannot read");
     assert!(works(&proxy, &pki.alice()));
     std::fs::write(&key, good).unwrap();
     proxy.signal("HUP");
-    proxy.logged(&["new certificates taken up"]);
+    proxy.logged(&["certificates reloaded"]);
     assert!(works(&proxy, &pki.alice()));
 }
 
@@ -131,9 +131,9 @@ fn the_certificate_for_the_engine_is_taken_up_too() {
     assert_eq!(near.get("/version").status(), 200);
     replace(&pki.server(), &next.server());
     engine.signal("HUP");
-    engine.logged(&["new certificates taken up"]);
+    engine.logged(&["certificates reloaded"]);
     replace(&pki.alice(), &next.alice());
     near.signal("HUP");
-    near.logged(&["new certificates taken up", "alice"]);
+    near.logged(&["certificates reloaded", "alice"]);
     assert_eq!(near.get("/version").status(), 200);
 }

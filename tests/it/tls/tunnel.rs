@@ -26,7 +26,7 @@ fn two_proxies_make_a_tunnel_with_the_acl_at_either_end() {
     // The near end's ACL, then the far end's.
     assert_eq!(near.get("/info").status(), 404);
     assert_eq!(near.get("/containers/json").status(), 404);
-    far.logged(&["refused", "/containers/json", "cn=\"alice\""]);
+    far.logged(&["denied", "/containers/json", "cn=\"alice\""]);
     assert_eq!(mock.heads().len(), 2);
 }
 
@@ -69,7 +69,7 @@ fn socat_is_the_near_end() {
     until_accepting(&socket);
     assert_eq!(http::get(&socket, "/version").text(), "ok\n");
     assert_eq!(http::get(&socket, "/info").status(), 404);
-    far.logged(&["refused", "/info", "cn=\"alice\""]);
+    far.logged(&["denied", "/info", "cn=\"alice\""]);
 }
 
 /// nginx ends TLS and asks for client certificates; the proxy listens on a Unix socket behind it.
@@ -112,7 +112,7 @@ fn nginx_stream_stands_before_the_tls_listener() {
     let url = format!("https://localhost:{front}/version");
     assert_eq!(combined_output(&curl_as(&pki.alice(), &[&url])), "ok\n");
     assert!(!curl(&["--cacert", pki.ca().to_str().unwrap(), &url]).status.success());
-    proxy.logged(&["refused: the client showed no certificate"]);
+    proxy.logged(&["rejected", "the client showed no certificate"]);
     proxy.logged(&["allowed", "cn=\"alice\""]);
 }
 

@@ -133,7 +133,7 @@ fn an_engine_that_refuses_the_proxy_s_certificate_is_named_in_the_log() {
     let address = format!("tcp://localhost:{}", engine.tcp_port());
     let ca = pki.ca().display().to_string();
     let without = builder(&address).args(["--upstream-tlscacert", &ca]).start();
-    fails(&without, &["the engine refused the TLS connection: CertificateRequired", "--upstream-tlscert"]);
+    fails(&without, &["the engine refused the TLS connection: CertificateRequired", "upstream-tlscert"]);
     let elsewhere = Pki::with(&["--host", "elsewhere"]);
     let flags = elsewhere.alice().upstream_flags().split_off(2);
     let with_another = builder(&address).args(["--upstream-tlscacert", &ca]).args(flags).start();
@@ -207,7 +207,7 @@ fn flags_that_do_not_fit_together_are_usage_errors() {
 #[test]
 fn healthcheck_asks_over_tcp_and_tls() {
     let pki = Pki::new();
-    let mock = Mock::answering("HTTP/1.1 200 OK_LINE\r\nContent-Length: 2\r\n\r\nOK");
+    let mock = Mock::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK");
     let engine = tls_proxy(&pki, mock.socket()).allow("ping").start();
     let address = format!("tcp://127.0.0.1:{}", engine.tcp_port());
     let check = |flags: Vec<String>| {

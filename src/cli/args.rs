@@ -1,0 +1,330 @@
+//! The flags and subcommands: what may be written, nothing of what it means.
+//!
+//! Doc comments here are the text of `--help`; the groups of flags have none, because clap would take it
+//! for the program's own description.
+#![allow(missing_docs)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[cfg(feature = "tls")]
+use super::cert_names;
+use super::help::names_table;
+
+/// A read-only, allow-listed socket in front of the Docker engine's own.
+///
+/// Passes only GET, and only the endpoints that -a names; everything else is answered with 400 or 404.
+#[derive(Debug, Parser)]
+#[command(name = "docker-proxy-acl", version, after_help = names_table(), after_long_help = names_table())]
+#[command(args_conflicts_with_subcommands = true, disable_help_subcommand = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do instead of proxying.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to proxy.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// What the program does besides proxying.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the catalog: every endpoint that can be allowed, its path and what it exposes
+    Endpoints {
+        /// As a table or as JSON
+        #[arg(long, value_enum, default_value_t = TableFormat::Table)]
+        format: TableFormat,
+    },
+    /// Say what a request would be answered with, without an engine; exits 0 if it is allowed, else 1
+    Check {
+        #[command(flatten)]
+        allow: AllowArgs,
+        /// The request's method, such as GET
+        method: String,
+        /// The request's path, such as /v1.41/images/json
+        path: String,
+    },
+    /// Ask the running listeners and the engine whether they answer; exits 0 if they do, else 1
+    ///
+    /// Without --listen and --upstream it asks what the running docker-proxy-acl of the same container
+    /// was started with.
+    Healthcheck {
+        #[command(flatten)]
+        listen: ListenArgs,
+        #[command(flatten)]
+        upstream: UpstreamArgs,
+    },
+    /// Make and show certificates for TLS: a CA, a listener's, its clients'
+    #[cfg(feature = "tls")]
+    Certs {
+        #[command(subcommand)]
+        command: CertsCommand,
+    },
+}
+
+/// What is done with certificates.
+#[cfg(feature = "tls")]
+#[derive(Debug, Subcommand)]
+pub enum CertsCommand {
+    /// Make a CA, if there is none, and a certificate for a listener
+    Init {
+        /// Where the CA is, or is to be
+        #[arg(long)]
+        dir: PathBuf,
+        /// The listener's names and IP addresses, as its clients write them; repeat it
+        #[arg(long, value_name = "NAME|IP", required = true, value_delimiter = ',', value_parser = cert_names::host)]
+        host: Vec<String>,
+        /// How long the listener's certificate is valid; the CA's is for ten years
+        #[arg(long, default_value = "825", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Make a folder for a client, which works as its DOCKER_CERT_PATH
+    Client {
+        /// The client's name, which its log lines will have
+        #[arg(value_parser = cert_names::client_name)]
+        name: String,
+        /// Where the CA is
+        #[arg(long)]
+        dir: PathBuf,
+        /// How long the client's certificate is valid
+        #[arg(long, default_value = "825", value_parser = clap::value_parser!(u32).range(1..=3650))]
+        days: u32,
+    },
+    /// Show the certificates in a directory; exits 1 if one has expired or will within 30 days
+    Show {
+        /// Where they are
+        #[arg(long, env = "DOCKER_CERT_PATH")]
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Allowing")]
+pub struct AllowArgs {
+    /// Allow what this name enables; see the list below. Repeat it or separate names with commas
+    #[arg(
+        short,
+        long,
+        alias = "a",
+        value_name = "NAME",
+        value_delimiter = ',',
+        env = "DOCKER_PROXY_ACL_ALLOW"
+    )]
+    pub allow: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listening")]
+pub struct ListenArgs {
+    /// Listen here: unix:///path, /path or tcp://HOST:PORT; repeat it for more [default: unix:///tmp/docker-proxy-acl/docker.sock]
+    #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_LISTEN")]
+    pub listen: Vec<String>,
+    /// Listen on this Unix socket; what --listen was called before
+    #[arg(long, value_name = "PATH", env = "DOCKER_PROXY_ACL_FILENAME")]
+    pub filename: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Listening")]
+pub struct SocketArgs {
+    /// Permission bits of the listening sockets
+    #[arg(long, value_name = "OCTAL", default_value = "0660", value_parser = octal_mode)]
+    #[arg(env = "DOCKER_PROXY_ACL_SOCKET_MODE")]
+    pub socket_mode: u32,
+    /// Group of the listening sockets [default: that of the upstream socket, where it can be set]
+    #[arg(long, value_name = "NAME|GID", env = "DOCKER_PROXY_ACL_SOCKET_GROUP")]
+    pub socket_group: Option<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS on tcp:// listeners")]
+pub struct TlsArgs {
+    /// Speak TLS; =false allows plain TCP beyond this machine
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLS")]
+    pub tls: Option<bool>,
+    /// Speak TLS, and let in only clients with a certificate of --tlscacert
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(value_parser = BoolishValueParser::new(), env = "DOCKER_PROXY_ACL_TLSVERIFY")]
+    pub tlsverify: Option<bool>,
+    /// The CAs of the clients' certificates [default: ca.pem in $DOCKER_CERT_PATH, else ~/.docker]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSCACERT")]
+    pub tlscacert: Option<PathBuf>,
+    /// The listeners' certificate [default: cert.pem there]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSCERT")]
+    pub tlscert: Option<PathBuf>,
+    /// Its private key [default: key.pem there]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_TLSKEY")]
+    pub tlskey: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Upstream")]
+pub struct UpstreamArgs {
+    /// Where the engine listens: unix:///path, /path or tcp://HOST:PORT [default: $DOCKER_HOST, else
+    /// unix:///var/run/docker.sock]
+    #[arg(long, value_name = "ADDR", env = "DOCKER_PROXY_ACL_UPSTREAM")]
+    pub upstream: Option<String>,
+    /// How long the engine may take until its answer begins, streams excepted; 0 is forever
+    #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_UPSTREAM_TIMEOUT")]
+    pub upstream_timeout: Duration,
+    #[command(flatten)]
+    pub tls: UpstreamTlsArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS to a tcp:// upstream, which these flags or $DOCKER_TLS_VERIFY ask for")]
+pub struct UpstreamTlsArgs {
+    /// The CAs of the engine's certificate [default: ca.pem in $DOCKER_CERT_PATH, else ~/.docker]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_UPSTREAM_TLSCACERT")]
+    pub upstream_tlscacert: Option<PathBuf>,
+    /// The proxy's own certificate, for the engine [default: cert.pem there, if it exists]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_UPSTREAM_TLSCERT")]
+    pub upstream_tlscert: Option<PathBuf>,
+    /// Its private key [default: key.pem there, if it exists]
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_UPSTREAM_TLSKEY")]
+    pub upstream_tlskey: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// How long a client may take to send a request's head
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_HEADER_TIMEOUT")]
+    pub header_timeout: Duration,
+    /// How long a connection may stay open between two requests
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = positive_duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_IDLE_TIMEOUT")]
+    pub idle_timeout: Duration,
+    /// Connections that a listener takes at one time
+    #[arg(long, value_name = "N", default_value = "4096", env = "DOCKER_PROXY_ACL_MAX_CONNECTIONS")]
+    pub max_connections: usize,
+    /// Connections that one user gets at one time on a Unix socket
+    #[arg(long, value_name = "N", default_value = "2048", env = "DOCKER_PROXY_ACL_MAX_CONNECTIONS_PER_UID")]
+    pub max_connections_per_uid: usize,
+    /// How long answers in flight may take to finish after SIGTERM or SIGINT
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_SHUTDOWN_TIMEOUT")]
+    pub shutdown_timeout: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sandbox")]
+pub struct SandboxArgs {
+    /// Become this user once the listeners are bound, keeping just the group that owns the upstream socket
+    #[arg(long, value_name = "NAME|UID[:GID]", env = "DOCKER_PROXY_ACL_USER")]
+    pub user: Option<String>,
+    /// Keep files, TCP ports and system calls that are not needed open to this process
+    #[arg(long, env = "DOCKER_PROXY_ACL_NO_SANDBOX", value_parser = BoolishValueParser::new())]
+    pub no_sandbox: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Logging")]
+pub struct LogArgs {
+    /// Lines for people or for programs
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "DOCKER_PROXY_ACL_LOG_FORMAT")]
+    pub log_format: LogFormat,
+    /// How much to log: denied requests are warnings, allowed requests are debug
+    #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "DOCKER_PROXY_ACL_LOG_LEVEL")]
+    pub log_level: LogLevel,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line of words; whoever collects it adds the time.
+    Text,
+    /// A JSON object a line, with its time.
+    Json,
+}
+
+/// The least important lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Just what stops the program.
+    Error,
+    /// Also refusals and trouble.
+    Warn,
+    /// Also start and stop.
+    Info,
+    /// Also allowed requests.
+    Debug,
+    /// Everything there is.
+    Trace,
+}
+
+/// How a table is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+fn octal_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("write permission bits in octal, such as 0660 or 0666".to_owned()),
+    }
+}
+
+/// A number with a unit, such as `10s`, `500ms` or `2m`; without one it counts seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    /// Beyond this, sums with the clock could overflow.
+    const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
+    let seconds = text.parse().ok().filter(|_| !text.starts_with('+')).map(Duration::from_secs);
+    let parsed = seconds.or_else(|| humantime::parse_duration(text).ok());
+    parsed
+        .filter(|time| *time <= MAX_DURATION)
+        .ok_or_else(|| "write a time such as 10s, 500ms or 2m".to_owned())
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|time| if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(duration("10d"), Ok(Duration::from_secs(10 * 24 * 3600)));
+        for wrong in ["", "s", "-1", "+1", "10x", "99999999999999999999s", "999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+        assert!(positive_duration("0").is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! From arguments to settings, which have the same form whatever their source is; and back, for errors.
+
+use super::args::{self, ListenArgs, LogArgs, ServeArgs, UpstreamArgs};
+use super::help::names_table;
+use crate::config::settings::{
+    DockerEnv, LimitSettings, ListenSetting, TlsSettings, UpstreamSettings, UpstreamTlsSettings,
+};
+use crate::config::{ConfigError, LogConfig, LogFormat, LogLevel, SandboxMode, Setting, Settings};
+
+impl ServeArgs {
+    /// What was written; `env` looks up Docker's own environment variables.
+    pub fn settings(&self, env: impl Fn(&str) -> Option<String>) -> Settings {
+        Settings {
+            allow: self.allow.allow.clone(),
+            listen: self.listen.settings(),
+            socket_mode: self.socket.socket_mode,
+            socket_group: self.socket.socket_group.clone(),
+            tls: TlsSettings {
+                tls: self.tls.tls,
+                verify: self.tls.tlsverify,
+                ca_cert: self.tls.tlscacert.clone(),
+                cert: self.tls.tlscert.clone(),
+                key: self.tls.tlskey.clone(),
+            },
+            upstream: self.upstream.settings(),
+            limits: LimitSettings {
+                header_timeout: self.limits.header_timeout,
+                idle_timeout: self.limits.idle_timeout,
+                max_connections: self.limits.max_connections,
+                max_connections_per_uid: self.limits.max_connections_per_uid,
+                shutdown_timeout: self.limits.shutdown_timeout,
+            },
+            user: self.sandbox.user.clone(),
+            sandbox: if self.sandbox.no_sandbox { SandboxMode::Disabled } else { SandboxMode::Enabled },
+            log: self.log.settings(),
+            docker: DockerEnv::read(env),
+        }
+    }
+}
+
+impl ListenArgs {
+    /// The addresses that were written.
+    pub fn settings(&self) -> Vec<ListenSetting> {
+        let listen = self.listen.iter().cloned();
+        let listen = listen.map(|address| ListenSetting { address, setting: Setting::Listen });
+        let filename = self.filename.iter().map(|path| format!("unix://{path}"));
+        listen.chain(filename.map(|address| ListenSetting { address, setting: Setting::Filename })).collect()
+    }
+}
+
+impl UpstreamArgs {
+    /// What was written of the engine.
+    pub fn settings(&self) -> UpstreamSettings {
+        UpstreamSettings {
+            address: self.upstream.clone(),
+            response_header_timeout: self.upstream_timeout,
+            tls: UpstreamTlsSettings {
+                ca_cert: self.tls.upstream_tlscacert.clone(),
+                cert: self.tls.upstream_tlscert.clone(),
+                key: self.tls.upstream_tlskey.clone(),
+            },
+        }
+    }
+}
+
+impl LogArgs {
+    fn settings(&self) -> LogConfig {
+        LogConfig {
+            format: match self.log_format {
+                args::LogFormat::Text => LogFormat::Text,
+                args::LogFormat::Json => LogFormat::Json,
+            },
+            level: match self.log_level {
+                args::LogLevel::Error => LogLevel::Error,
+                args::LogLevel::Warn => LogLevel::Warn,
+                args::LogLevel::Info => LogLevel::Info,
+                args::LogLevel::Debug => LogLevel::Debug,
+                args::LogLevel::Trace => LogLevel::Trace,
+            },
+        }
+    }
+}
+
+/// The error in the words of the command line.
+pub fn describe(error: &ConfigError) -> String {
+    let message = error.message(flag);
+    match error {
+        ConfigError::NothingAllowed => format!("{message}\n\n{}", names_table()),
+        _ => message,
+    }
+}
+
+fn flag(setting: Setting) -> String {
+    match setting {
+        Setting::Allow => "-a".to_owned(),
+        Setting::DockerHost => setting.to_string(),
+        _ => format!("--{setting}"),
+    }
+}

@@ -1,0 +1,201 @@
+//! Settings: what was written, in flags, in the environment or in a file, before it is known what it
+//! means.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::telemetry::log::LogConfig;
+
+/// All that can be set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The names that are allowed.
+    pub allow: Vec<String>,
+    /// Where to listen; nothing is the default.
+    pub listen: Vec<ListenSetting>,
+    /// Permission bits of the listening Unix sockets.
+    pub socket_mode: u32,
+    /// Their group, a name or a number.
+    pub socket_group: Option<String>,
+    /// TLS on TCP listeners.
+    pub tls: TlsSettings,
+    /// The engine.
+    pub upstream: UpstreamSettings,
+    /// What a client may take.
+    pub limits: LimitSettings,
+    /// The user to become, `NAME|UID[:GROUP|GID]`.
+    pub user: Option<String>,
+    /// Whether the process gives up what it does not need.
+    pub sandbox: SandboxMode,
+    /// How to log.
+    pub log: LogConfig,
+    /// What Docker's own environment variables say.
+    pub docker: DockerEnv,
+}
+
+/// An address to listen on, and which setting gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSetting {
+    /// The address as it was written.
+    pub address: String,
+    /// [`Setting::Listen`] or [`Setting::Filename`].
+    pub setting: Setting,
+}
+
+/// TLS on TCP listeners, as dockerd has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Whether to speak TLS.
+    pub tls: Option<bool>,
+    /// Whether to ask clients for certificates too.
+    pub verify: Option<bool>,
+    /// The CAs of the clients' certificates.
+    pub ca_cert: Option<PathBuf>,
+    /// The listeners' certificate.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+}
+
+/// The engine.
+#[derive(Debug, Clone)]
+pub struct UpstreamSettings {
+    /// Its address; `None` is `DOCKER_HOST`, else the default.
+    pub address: Option<String>,
+    /// How long the head of a bounded answer may take; zero is without limit.
+    pub response_header_timeout: Duration,
+    /// TLS to it.
+    pub tls: UpstreamTlsSettings,
+}
+
+/// TLS to the engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTlsSettings {
+    /// The CAs of the engine's certificate.
+    pub ca_cert: Option<PathBuf>,
+    /// The proxy's own certificate.
+    pub cert: Option<PathBuf>,
+    /// Its private key.
+    pub key: Option<PathBuf>,
+}
+
+/// What a client may take of time and room.
+#[derive(Debug, Clone)]
+pub struct LimitSettings {
+    /// For a request's head.
+    pub header_timeout: Duration,
+    /// Between two requests.
+    pub idle_timeout: Duration,
+    /// Connections of a listener at one time.
+    pub max_connections: usize,
+    /// Connections of one user at one time, on a Unix socket.
+    pub max_connections_per_uid: usize,
+    /// For answers in flight when the program ends.
+    pub shutdown_timeout: Duration,
+}
+
+/// Whether the process gives up what it does not need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxMode {
+    /// As far as the kernel goes.
+    Enabled,
+    /// Not at all.
+    Disabled,
+}
+
+/// The environment variables that the Docker CLI reads too; empty ones are `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DockerEnv {
+    /// `DOCKER_HOST`.
+    pub host: Option<String>,
+    /// `DOCKER_TLS_VERIFY`.
+    pub tls_verify: Option<String>,
+    /// `DOCKER_CERT_PATH`.
+    pub cert_path: Option<PathBuf>,
+    /// `HOME`.
+    pub home: Option<PathBuf>,
+}
+
+impl DockerEnv {
+    /// Reads the variables.
+    pub fn read(env: impl Fn(&str) -> Option<String>) -> Self {
+        let set = |name| env(name).filter(|value| !value.is_empty());
+        Self {
+            host: set("DOCKER_HOST"),
+            tls_verify: set("DOCKER_TLS_VERIFY"),
+            cert_path: set("DOCKER_CERT_PATH").map(PathBuf::from),
+            home: set("HOME").map(PathBuf::from),
+        }
+    }
+
+    /// Where Docker looks for a file of TLS.
+    pub fn default_cert_file(&self, name: &str) -> Option<PathBuf> {
+        let directory = self.cert_path.clone().or_else(|| Some(self.home.as_ref()?.join(".docker")))?;
+        Some(directory.join(name))
+    }
+}
+
+/// One setting, as errors name it. How it is written in flags only the command line knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// The names that are allowed.
+    Allow,
+    /// An address to listen on.
+    Listen,
+    /// What `Listen` was called before.
+    Filename,
+    /// The group of the sockets.
+    SocketGroup,
+    /// TLS on TCP listeners.
+    Tls,
+    /// TLS with client certificates.
+    TlsVerify,
+    /// The CAs of the clients' certificates.
+    TlsCaCert,
+    /// The listeners' certificate.
+    TlsCert,
+    /// Its key.
+    TlsKey,
+    /// The engine's address.
+    Upstream,
+    /// The same, from Docker's environment variable.
+    DockerHost,
+    /// The CAs of the engine's certificate.
+    UpstreamTlsCaCert,
+    /// The proxy's certificate for the engine.
+    UpstreamTlsCert,
+    /// Its key.
+    UpstreamTlsKey,
+    /// The user to become.
+    User,
+}
+
+impl Setting {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Listen => "listen",
+            Self::Filename => "filename",
+            Self::SocketGroup => "socket-group",
+            Self::Tls => "tls",
+            Self::TlsVerify => "tlsverify",
+            Self::TlsCaCert => "tlscacert",
+            Self::TlsCert => "tlscert",
+            Self::TlsKey => "tlskey",
+            Self::Upstream => "upstream",
+            Self::DockerHost => "DOCKER_HOST",
+            Self::UpstreamTlsCaCert => "upstream-tlscacert",
+            Self::UpstreamTlsCert => "upstream-tlscert",
+            Self::UpstreamTlsKey => "upstream-tlskey",
+            Self::User => "user",
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,164 @@
+//! Every answer that the proxy makes up itself, by named constructors.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use super::head::HeadError;
+
+/// An answer of the proxy's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyntheticResponse {
+    status: StatusCode,
+    format: Format,
+    body: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    /// The engine's own form of an error, which its clients show to their users.
+    Json,
+}
+
+impl SyntheticResponse {
+    /// For an enabled endpoint and another method than GET.
+    pub fn only_get() -> Self {
+        Self::text(StatusCode::BAD_REQUEST, "400 Bad request ; only GET allowed.\n")
+    }
+
+    /// For what is not enabled or does not exist: the two are not told apart.
+    pub fn not_found() -> Self {
+        Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
+    }
+
+    /// For a target that cannot be understood in just one way.
+    pub fn bad_request(problem: impl Display) -> Self {
+        Self::text(StatusCode::BAD_REQUEST, format!("400 Bad request ; {problem}.\n"))
+    }
+
+    /// For a path and a query that are too long for a request once the path is canonical.
+    pub fn target_too_long() -> Self {
+        Self::error(StatusCode::URI_TOO_LONG, "the path in its canonical form and the query are too long")
+    }
+
+    /// For a head that is no request.
+    pub fn head_error(error: HeadError) -> Self {
+        Self::error(error.status(), error)
+    }
+
+    /// For a connection beyond the limits.
+    pub fn too_many_connections(problem: impl Display) -> Self {
+        Self::error(StatusCode::SERVICE_UNAVAILABLE, problem)
+    }
+
+    /// For HTTP where TLS is spoken: the words that dockerd has for it.
+    pub fn needs_tls() -> Self {
+        Self::text(StatusCode::BAD_REQUEST, "Client sent an HTTP request to an HTTPS server.\n")
+    }
+
+    /// For an engine that is out of reach, or breaks off before its answer begins.
+    pub fn bad_gateway(problem: impl Display) -> Self {
+        Self::json(StatusCode::BAD_GATEWAY, problem)
+    }
+
+    /// For an engine that takes too long to begin its answer.
+    pub fn gateway_timeout(problem: impl Display) -> Self {
+        Self::json(StatusCode::GATEWAY_TIMEOUT, problem)
+    }
+
+    /// The answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The length of its body in bytes.
+    pub fn body_len(&self) -> u64 {
+        self.body.len() as u64
+    }
+
+    /// The answer for hyper to send.
+    pub fn into_response(self) -> Response<Full<Bytes>> {
+        let headers = self.headers();
+        let body = match self.body {
+            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+            Cow::Owned(text) => Bytes::from(text),
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(headers);
+        response
+    }
+
+    /// The answer as HTTP/1.1, the last on its connection, for where hyper is not in charge.
+    pub fn to_http1_bytes(&self) -> Vec<u8> {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut text = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_u16());
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        for (name, value) in self.headers() {
+            text.push_str(&format!("{}: {}\r\n", title_case(&name), value.to_str().unwrap_or_default()));
+        }
+        text.push_str(&format!("Date: {date}\r\nConnection: close\r\n\r\n{}", self.body));
+        text.into_bytes()
+    }
+
+    fn headers(&self) -> [(HeaderName, HeaderValue); 3] {
+        let content_type = match self.format {
+            Format::Text => "text/plain; charset=utf-8",
+            Format::Json => "application/json",
+        };
+        [
+            (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::CONTENT_LENGTH, HeaderValue::from(self.body.len())),
+        ]
+    }
+
+    fn error(status: StatusCode, problem: impl Display) -> Self {
+        let reason = status.canonical_reason().unwrap_or_default();
+        Self::text(status, format!("{} {reason} ; {problem}.\n", status.as_u16()))
+    }
+
+    fn text(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, format: Format::Text, body: body.into() }
+    }
+
+    fn json(status: StatusCode, problem: impl Display) -> Self {
+        let message = format!("docker-proxy-acl: {problem}");
+        let body = format!("{}\n", serde_json::json!({ "message": message }));
+        Self { status, format: Format::Json, body: body.into() }
+    }
+}
+
+fn title_case(name: &HeaderName) -> String {
+    let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_two_answers_of_old_have_their_old_bytes() {
+        assert_eq!(SyntheticResponse::only_get().body.len(), 36);
+        assert_eq!(SyntheticResponse::not_found().body.len(), 19);
+    }
+
+    #[test]
+    fn the_bytes_are_a_whole_answer() {
+        let bytes = SyntheticResponse::head_error(HeadError::Http2).to_http1_bytes();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"),
+            "{head}"
+        );
+        assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
+        assert_eq!(body, "400 Bad Request ; HTTP/2 is not supported; use HTTP/1.1.\n");
+    }
+}

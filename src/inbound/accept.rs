@@ -1,0 +1,133 @@
+//! The accept loop of a listener: it gives each client a task, or rejects it.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::connection::{ConnectionContext, serve_connection};
+use super::handshake::serve_tls;
+use super::limits::{ConnectionLimiter, LimitExceeded, Limits, Permit};
+use crate::http1::synthetic::SyntheticResponse;
+use crate::net::{Listener, Socket};
+use crate::proxy::service::Service;
+use crate::system::drain::Drain;
+use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::tls::TlsAcceptor;
+
+/// What the clients of a listener speak.
+#[derive(Debug, Clone)]
+pub enum ListenerSecurity {
+    /// HTTP at once.
+    Plain,
+    /// TLS, and HTTP in it.
+    Tls(TlsAcceptor),
+}
+
+/// Accepts clients until the program drains, then closes the listener. `name` is the listener's address,
+/// for the log.
+pub async fn accept_loop(
+    listener: Listener,
+    name: Arc<str>,
+    security: ListenerSecurity,
+    service: Arc<Service>,
+    limits: Limits,
+    drain: Drain,
+) {
+    let limiter = ConnectionLimiter::new(limits.connections);
+    let mut backoff = AcceptBackoff::Ready;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.signaled() => break,
+        };
+        match accepted {
+            Ok((socket, peer)) => {
+                backoff = backoff.on_success();
+                let context = ConnectionContext {
+                    service: Arc::clone(&service),
+                    client: Client { peer: Arc::new(peer), listener: Arc::clone(&name) },
+                    limits,
+                    drain: drain.clone(),
+                    disconnect: socket.disconnect_watcher(),
+                    accepted_at: Instant::now(),
+                };
+                spawn_connection(socket, context, &security, &limiter);
+            }
+            Err(error) => backoff = backoff.on_error(&error).await,
+        }
+    }
+    listener.close();
+}
+
+fn spawn_connection(
+    socket: Socket,
+    context: ConnectionContext,
+    security: &ListenerSecurity,
+    limiter: &Arc<ConnectionLimiter>,
+) {
+    match limiter.try_acquire(&context.client.peer) {
+        Ok(permit) => {
+            let drain = context.drain.clone();
+            drain.spawn(run_connection(socket, context, security.clone(), permit));
+        }
+        Err(exceeded) => reject(&socket, &context.client, security, exceeded),
+    }
+}
+
+async fn run_connection(
+    socket: Socket,
+    context: ConnectionContext,
+    security: ListenerSecurity,
+    permit: Permit,
+) {
+    match security {
+        ListenerSecurity::Plain => serve_connection(socket, context).await,
+        // Boxed, for it is large, and every task would keep room for it.
+        ListenerSecurity::Tls(acceptor) => Box::pin(serve_tls(socket, &acceptor, context)).await,
+    }
+    drop(permit);
+}
+
+/// One write that does not wait: a client beyond the limits is not worth more.
+fn reject(socket: &Socket, client: &Client, security: &ListenerSecurity, exceeded: LimitExceeded) {
+    let mut entry = AccessLogEntry::without_request(client, Outcome::Limited);
+    entry.error = Some(exceeded.to_string());
+    // Who speaks TLS could not read it.
+    if matches!(security, ListenerSecurity::Plain) {
+        let response = SyntheticResponse::too_many_connections(exceeded);
+        entry.head(response.status());
+        entry.ended = Ended::Complete;
+        entry.bytes = response.body_len();
+        socket.try_write(&response.to_http1_bytes());
+    }
+}
+
+/// Whether a listener can accept, which is logged when it changes.
+enum AcceptBackoff {
+    Ready,
+    BackingOff,
+}
+
+impl AcceptBackoff {
+    fn on_success(self) -> Self {
+        if let Self::BackingOff = self {
+            tracing::info!("accepting connections again");
+        }
+        Self::Ready
+    }
+
+    /// Running out of descriptors or memory passes when connections end; until then trying again at
+    /// once would only burn time. What concerns just the one connection does not wait.
+    async fn on_error(self, error: &io::Error) -> Self {
+        const PAUSE: Duration = Duration::from_millis(100);
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if let ConnectionAborted | ConnectionReset | Interrupted = error.kind() {
+            return self;
+        }
+        if let Self::Ready = self {
+            tracing::error!("cannot accept connections for now: {error}");
+        }
+        tokio::time::sleep(PAUSE).await;
+        Self::BackingOff
+    }
+}

@@ -1,0 +1,195 @@
+//! One client's connection from its first byte to its last.
+//!
+//! hyper serves it while requests come. When none does for a moment, hyper and its buffers are dropped
+//! and only the head reader waits, so that thousands of idle clients cost little.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::head_reader::{CloseReason, HeadReader};
+use super::limits::Limits;
+use crate::http1::head::MAX_HEAD_LEN;
+use crate::http1::synthetic::SyntheticResponse;
+use crate::net::DisconnectWatcher;
+use crate::proxy::body::ResponseBody;
+use crate::proxy::service::Service;
+use crate::proxy::state::{ConnectionState, Phase};
+use crate::system::drain::Drain;
+use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+
+/// How long a connection must have been without a request until hyper is dropped. To have it back costs
+/// a small part of a request (benches/README.md), and soon dropped means that its memory serves others.
+const IDLE_BEFORE_PARK: Duration = Duration::from_millis(20);
+/// How soon to look again at a connection in the middle of an answer.
+const RESPONDING_INTERVAL: Duration = Duration::from_millis(500);
+/// How soon to look again at a connection with an answer that may never end.
+const STREAMING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Everything that a connection needs besides its stream.
+pub struct ConnectionContext {
+    /// What answers its requests.
+    pub service: Arc<Service>,
+    /// Whose it is.
+    pub client: Client,
+    /// What it may take.
+    pub limits: Limits,
+    /// When the program ends.
+    pub drain: Drain,
+    /// When the client is gone.
+    pub disconnect: DisconnectWatcher,
+    /// When the client came: its first head's time runs from then, a TLS handshake included.
+    pub accepted_at: Instant,
+}
+
+/// Serves a connection until the client, the program or an error ends it.
+pub async fn serve_connection<S>(stream: S, mut context: ConnectionContext)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut reader = HeadReader::new(stream, context.limits.header_timeout);
+    let mut timeout = context.limits.header_timeout.saturating_sub(context.accepted_at.elapsed());
+    loop {
+        let next = tokio::select! {
+            next = reader.next_head(timeout) => next,
+            () = context.drain.signaled() => return,
+        };
+        if let Err(reason) = next {
+            return close(reader, reason, &context.client).await;
+        }
+        match Box::pin(serve_http1(reader, &mut context)).await {
+            Exit::Idle(idle) => reader = idle,
+            Exit::Closed(reader, reason) => return close(reader, reason, &context.client).await,
+            Exit::Aborted => return,
+        }
+        timeout = context.limits.idle_timeout;
+    }
+}
+
+/// Why hyper stopped serving.
+enum Exit<S> {
+    /// No request for a moment.
+    Idle(HeadReader<S>),
+    /// There will be no other request.
+    Closed(HeadReader<S>, CloseReason),
+    /// The client is gone, or is to be disconnected in the middle of an answer.
+    Aborted,
+}
+
+async fn serve_http1<S>(reader: HeadReader<S>, context: &mut ConnectionContext) -> Exit<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let state = Arc::new(ConnectionState::default());
+    let service = hyper::service::service_fn(|request| {
+        respond(request, context.service.clone(), context.client.clone(), state.clone())
+    });
+    let mut connection = http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .title_case_headers(true)
+        .max_buf_size(MAX_HEAD_LEN)
+        .serve_connection(reader, service);
+    let disconnected = context.disconnect.closed(|| state.phase() == Phase::Streaming);
+    tokio::pin!(disconnected);
+    let next_look = tokio::time::sleep(IDLE_BEFORE_PARK);
+    tokio::pin!(next_look);
+    let mut served = state.started();
+    let mut finishing = false;
+    loop {
+        tokio::select! {
+            biased;
+            // To its end: hyper would leave what is not yet sent behind if it were not asked to shut down,
+            // which the head reader takes for a flush.
+            result = Pin::new(&mut connection) => match result {
+                Ok(()) => break,
+                Err(_) => return Exit::Aborted,
+            },
+            () = &mut disconnected => return Exit::Aborted,
+            () = context.drain.signaled(), if !finishing => {
+                if state.phase() == Phase::Streaming {
+                    return Exit::Aborted;
+                }
+                finishing = true;
+            }
+            () = &mut next_look, if !finishing => {
+                finishing = state.phase() == Phase::Idle && state.started() == served && served > 0;
+                served = state.started();
+                let interval = match state.phase() {
+                    Phase::Idle => IDLE_BEFORE_PARK,
+                    Phase::Responding => RESPONDING_INTERVAL,
+                    Phase::Streaming => STREAMING_INTERVAL,
+                };
+                next_look.set(tokio::time::sleep(interval));
+            }
+        }
+        if finishing {
+            // An idle connection ends at once, another after its answer.
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+    }
+    let reader = connection.into_parts().io;
+    match reader.close_reason() {
+        Some(reason) => Exit::Closed(reader, reason),
+        None if finishing && !context.drain.is_signaled() => Exit::Idle(reader),
+        None => Exit::Closed(reader, CloseReason::Done),
+    }
+}
+
+/// Boxed, because hyper gives a connection back only if its service's future may move.
+type BoxedResponse = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Infallible>> + Send>>;
+
+fn respond(
+    request: Request<Incoming>,
+    service: Arc<Service>,
+    client: Client,
+    state: Arc<ConnectionState>,
+) -> BoxedResponse {
+    Box::pin(async move { Ok(service.handle(request, &client, &state).await) })
+}
+
+/// Says why, where there is something to say, and closes in a way that the client still hears it.
+async fn close<S>(reader: HeadReader<S>, reason: CloseReason, client: &Client)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let response = match reason {
+        CloseReason::Done => None,
+        CloseReason::HeadError(error) => {
+            let response = SyntheticResponse::head_error(error);
+            let mut entry = AccessLogEntry::without_request(client, Outcome::Rejected);
+            entry.head(response.status());
+            entry.ended = Ended::Complete;
+            entry.bytes = response.body_len();
+            entry.error = Some(error.to_string());
+            entry.hint = Some("no -a allows it".to_owned());
+            Some(response)
+        }
+    };
+    lingering_close(&mut reader.into_stream(), response).await;
+}
+
+/// Sends the last answer, if there is one, then reads what the client is still sending: closed with
+/// unread bytes, a socket may take the answer away from the client again (RFC 9112 section 9.6).
+pub(super) async fn lingering_close<S>(stream: &mut S, response: Option<SyntheticResponse>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    const TIMEOUT: Duration = Duration::from_secs(1);
+    const MAX_DRAIN_BYTES: u64 = 1024 * 1024;
+    let last_answer = async {
+        if let Some(response) = response {
+            stream.write_all(&response.to_http1_bytes()).await?;
+        }
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(MAX_DRAIN_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whatever goes wrong, the client is gone.
+    let _ = tokio::time::timeout(TIMEOUT, last_answer).await;
+}

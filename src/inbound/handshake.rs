@@ -1,0 +1,126 @@
+//! A client's connection over TLS: the handshake, then the same as any other.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::connection::{ConnectionContext, lingering_close, serve_connection};
+use crate::http1::head::looks_like_http;
+use crate::http1::health_probe;
+use crate::http1::synthetic::SyntheticResponse;
+use crate::net::{Peer, Socket};
+use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::tls::{FailedHandshake, HandshakeError, TlsAcceptor};
+
+/// The first byte of TLS: a record of the type `handshake` (RFC 8446 section 5.1).
+const HANDSHAKE_RECORD: u8 = 0x16;
+
+/// Why a client gets no further than its first bytes.
+#[derive(Debug, Error)]
+enum Rejection {
+    /// It speaks HTTP without TLS.
+    #[error("the client sent plain HTTP to a TLS listener")]
+    PlainHttp,
+    /// It speaks HTTP without TLS and is `docker-proxy-acl healthcheck`, for which any answer will do.
+    #[error("health probe")]
+    HealthProbe,
+    /// What it speaks is neither.
+    #[error("the client did not speak TLS")]
+    NotTls,
+    /// It closed the connection.
+    #[error("the client left before its TLS handshake was done")]
+    PeerClosed,
+    /// The handshake failed.
+    #[error(transparent)]
+    Tls(HandshakeError),
+    /// The handshake took too long.
+    #[error("the client's TLS handshake took too long")]
+    Timeout,
+}
+
+/// Serves a connection that begins with a handshake, which has the time of a head.
+pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: ConnectionContext) {
+    if let Some(rejection) = tokio::select! {
+        rejection = tokio::time::timeout(context.limits.header_timeout, peek(&socket)) => {
+            rejection.unwrap_or(Some(Rejection::Timeout))
+        }
+        () = context.drain.signaled() => return,
+    } {
+        return reject(&rejection, Some(socket), &context.client).await;
+    }
+    let left = context.limits.header_timeout.saturating_sub(context.accepted_at.elapsed());
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(left, acceptor.accept(socket)) => handshake,
+        () = context.drain.signaled() => return,
+    };
+    match handshake {
+        Ok(Ok((stream, identity))) => {
+            if let Some(identity) = identity {
+                let peer = Peer::clone(&context.client.peer).with_identity(identity);
+                context.client.peer = Arc::new(peer);
+            }
+            serve_connection(stream, context).await;
+        }
+        Ok(Err(FailedHandshake { error, socket })) => {
+            reject(&Rejection::Tls(error), Some(socket), &context.client).await;
+        }
+        Err(_) => reject(&Rejection::Timeout, None, &context.client).await,
+    }
+}
+
+/// Looks at the client's first bytes, which stay where they are: what is wrong with them, if anything.
+async fn peek(socket: &Socket) -> Option<Rejection> {
+    let mut space = [0; 128];
+    match socket.peek(&mut space).await {
+        Ok([HANDSHAKE_RECORD, ..]) => None,
+        Ok(received) if received == health_probe::request().as_bytes() => Some(Rejection::HealthProbe),
+        Ok([first, ..]) if looks_like_http(&[*first]) => Some(Rejection::PlainHttp),
+        Ok([_, ..]) => Some(Rejection::NotTls),
+        Ok([]) | Err(_) => Some(Rejection::PeerClosed),
+    }
+}
+
+async fn reject(rejection: &Rejection, socket: Option<Socket>, client: &Client) {
+    let response = rejection.response();
+    let mut entry = AccessLogEntry::without_request(client, Outcome::Rejected);
+    entry.error = Some(rejection.to_string());
+    entry.hint = rejection.hint().map(str::to_owned);
+    entry.routine = rejection.is_routine();
+    if let Some(response) = &response {
+        entry.head(response.status());
+        entry.ended = Ended::Complete;
+        entry.bytes = response.body_len();
+    }
+    drop(entry);
+    if let Some(mut socket) = socket {
+        lingering_close(&mut socket, response).await;
+    }
+}
+
+impl Rejection {
+    /// An answer in HTTP, for a client that would understand it.
+    fn response(&self) -> Option<SyntheticResponse> {
+        match self {
+            Self::PlainHttp | Self::HealthProbe => Some(SyntheticResponse::needs_tls()),
+            Self::NotTls | Self::PeerClosed | Self::Tls(_) | Self::Timeout => None,
+        }
+    }
+
+    /// Whether it is no more than a client that came and went, as port scanners and health checks do.
+    fn is_routine(&self) -> bool {
+        match self {
+            Self::PeerClosed | Self::HealthProbe => true,
+            Self::Tls(error) => error.is_peer_closed(),
+            Self::PlainHttp | Self::NotTls | Self::Timeout => false,
+        }
+    }
+
+    /// What whoever runs the client can do about it.
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PlainHttp => Some("use https://, or tcp:// with the Docker CLI's own TLS verification"),
+            Self::Tls(error) => error.hint(),
+            Self::HealthProbe | Self::NotTls | Self::PeerClosed | Self::Timeout => None,
+        }
+    }
+}

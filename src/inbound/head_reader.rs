@@ -1,0 +1,246 @@
+//! The reader between a client's connection and hyper: it passes on whole, well-formed heads, one at a
+//! time, and nothing else.
+//!
+//! It keeps the time of heads and of idle connections, and while it waits it holds no buffer.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::http1::head::{
+    Body, HeadError, MAX_HEAD_LEN, ParseStatus, has_blank_line, looks_like_http, parse,
+};
+
+/// A client's connection, read head by head.
+#[derive(Debug)]
+pub struct HeadReader<S> {
+    stream: S,
+    state: State,
+    /// What was received and not yet passed on.
+    received: BytesMut,
+    /// How much of it was already searched for the end of a head.
+    searched: usize,
+    /// How much of it belongs to a whole head, to be passed on.
+    head_remaining: usize,
+    /// How long a head may take.
+    header_timeout: Duration,
+    /// When the head that is arriving must be whole; none while none is.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No head has begun yet on this connection; its time runs since the connection was made.
+    New,
+    /// The next head may come.
+    KeepAlive,
+    /// The head that is being handed on is the last.
+    Close,
+    Closed(CloseReason),
+}
+
+/// Why there will be no further head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The client sent all that it wanted, or nothing for too long.
+    Done,
+    /// The client sent what is not a request.
+    HeadError(HeadError),
+}
+
+impl<S: AsyncRead + Unpin> HeadReader<S> {
+    /// A reader of a connection that was just accepted.
+    pub fn new(stream: S, header_timeout: Duration) -> Self {
+        Self {
+            stream,
+            state: State::New,
+            received: BytesMut::new(),
+            searched: 0,
+            head_remaining: 0,
+            header_timeout,
+            deadline: None,
+        }
+    }
+
+    /// Waits for a whole head, for its first byte at most this long.
+    ///
+    /// # Errors
+    /// The connection's [`CloseReason`] if there is no further head.
+    pub async fn next_head(&mut self, timeout: Duration) -> Result<(), CloseReason> {
+        // Not in a box: thousands of idle connections wait here, and a small box of each, strewn among
+        // the buffers of busy ones, would keep the allocator from giving those back to the system.
+        let mut timeout = pin!(tokio::time::sleep(timeout));
+        poll_fn(|cx| {
+            if let Poll::Ready(head) = self.poll_head(cx) {
+                return Poll::Ready(head);
+            }
+            if self.received.is_empty() || self.state == State::New {
+                ready!(timeout.as_mut().poll(cx));
+                self.on_timeout();
+            }
+            self.poll_head(cx)
+        })
+        .await
+    }
+
+    /// Why there will be no further head, if that is so.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        match self.state {
+            State::Closed(reason) => Some(reason),
+            State::Close => Some(CloseReason::Done),
+            State::New | State::KeepAlive => None,
+        }
+    }
+
+    /// The connection itself.
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        loop {
+            if self.head_remaining > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(reason) = self.close_reason() {
+                self.state = State::Closed(reason);
+                return Poll::Ready(Err(reason));
+            }
+            if self.parse_buffered() {
+                continue;
+            }
+            match self.poll_receive(cx) {
+                Poll::Ready(Ok(0)) if self.received.is_empty() => self.close(CloseReason::Done),
+                Poll::Ready(Ok(0)) => self.close(CloseReason::HeadError(HeadError::Incomplete)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => self.close(CloseReason::Done),
+                Poll::Pending => ready!(self.poll_deadline(cx)),
+            }
+        }
+    }
+
+    /// Parses what has come; whether there was something to decide.
+    fn parse_buffered(&mut self) -> bool {
+        let from = std::mem::replace(&mut self.searched, self.received.len());
+        let overlong = self.received.len() > MAX_HEAD_LEN;
+        if from == self.received.len() {
+            return false;
+        }
+        if !looks_like_http(&self.received) {
+            self.close(CloseReason::HeadError(HeadError::Syntax("a method")));
+            return true;
+        }
+        if !overlong && !has_blank_line(&self.received, from) {
+            return false;
+        }
+        match parse(&self.received) {
+            ParseStatus::Partial => return false,
+            ParseStatus::Invalid(error) => self.close(CloseReason::HeadError(error)),
+            ParseStatus::Complete(head) => {
+                self.head_remaining = head.len;
+                self.deadline = None;
+                self.state = match head.body {
+                    Body::None => State::KeepAlive,
+                    // What follows is a body: it must never be taken for a head.
+                    Body::Declared => State::Close,
+                };
+            }
+        }
+        true
+    }
+
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = [MaybeUninit::uninit(); 2048];
+        let mut space = ReadBuf::uninit(&mut chunk);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
+        let filled = space.filled();
+        self.received.extend_from_slice(filled);
+        Poll::Ready(Ok(filled.len()))
+    }
+
+    /// Ready when time ran out and the connection has therefore ended.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.deadline.is_none() && !self.received.is_empty() && self.state != State::New {
+            self.deadline = Some(Box::pin(tokio::time::sleep(self.header_timeout)));
+        }
+        let Some(deadline) = &mut self.deadline else { return Poll::Pending };
+        ready!(deadline.as_mut().poll(cx));
+        self.on_timeout();
+        Poll::Ready(())
+    }
+
+    fn on_timeout(&mut self) {
+        let in_head = !self.received.is_empty();
+        self.close(if in_head { CloseReason::HeadError(HeadError::Timeout) } else { CloseReason::Done });
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.state = State::Closed(reason);
+        self.deadline = None;
+    }
+
+    fn take_head(&mut self, max: usize) -> bytes::buf::Take<&mut BytesMut> {
+        let len = max.min(self.head_remaining);
+        self.head_remaining -= len;
+        self.searched = 0;
+        (&mut self.received).take(len)
+    }
+}
+
+impl<S: AsyncRead + Unpin> hyper::rt::Read for HeadReader<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if ready!(self.poll_head(cx)).is_err() {
+            // To hyper the client has finished; what is to be said, the connection says.
+            return Poll::Ready(Ok(()));
+        }
+        let mut head = self.take_head(buf.remaining());
+        while head.has_remaining() {
+            let chunk = head.chunk();
+            let len = chunk.len();
+            buf.put_slice(chunk);
+            head.advance(len);
+        }
+        if self.received.is_empty() {
+            self.received = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> hyper::rt::Write for HeadReader<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Just a flush: hyper may go and come back while the connection stays.
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+}

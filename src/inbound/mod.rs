@@ -1,0 +1,11 @@
+//! The client's side: accepting connections, their limits, TLS handshakes, one head at a time, HTTP/1.
+
+pub mod accept;
+pub mod connection;
+mod handshake;
+mod head_reader;
+pub mod limits;
+
+pub use accept::{ListenerSecurity, accept_loop};
+pub use connection::{ConnectionContext, serve_connection};
+pub use limits::{ConnectionLimits, Limits};

@@ -1,0 +1,13 @@
+//! Addresses and sockets: where the proxy listens, whom it talks to, and who is at the other end.
+
+pub mod address;
+pub mod listener;
+pub mod peer;
+pub mod socket;
+pub mod tcp;
+pub mod unix;
+
+pub use address::{Address, AddressError};
+pub use listener::{BindError, BoundListener, ListenAddr, Listener};
+pub use peer::{Peer, TlsIdentity};
+pub use socket::{DisconnectWatcher, Socket};

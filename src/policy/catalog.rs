@@ -1,0 +1,254 @@
+//! The catalog: every endpoint that can ever be enabled, and the paths that never are.
+//!
+//! This table is the policy. The router, `--help`, the `endpoints` command, the tables in the
+//! documentation and the completeness tests are made from it; a new endpoint is one new row.
+//! Paths are those of the Engine API, 1.25 to 1.56, without the version prefix.
+
+use std::sync::LazyLock;
+
+use serde::Serialize;
+
+use super::path::CanonicalPath;
+use super::router::{Route, Router};
+
+/// One `GET` operation of the API that `-a` can enable.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// What `-a` calls it, such as `containers:list`.
+    pub name: &'static str,
+    /// The API's path. `{id}` stands for one segment, `{*name}` for one or more, because an image's name
+    /// may hold slashes.
+    #[serde(serialize_with = "serialize_api_path")]
+    pub path: &'static str,
+    /// What an answer tells the client.
+    pub exposes: &'static str,
+    /// The group that enables it, if any; else only its own name does.
+    pub group: Option<&'static str>,
+    /// When its answer ends.
+    pub response: ResponseKind,
+    /// Whether an answer holds files of containers or images; enabling it is worth a warning.
+    pub hands_out_files: bool,
+}
+
+/// When an endpoint's answer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResponseKind {
+    /// By itself.
+    Bounded,
+    /// Perhaps never: it may be quiet for hours, and its head may be late.
+    Streaming,
+}
+
+/// A path that no name enables.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DeniedPath {
+    /// The path, written like [`Endpoint::path`].
+    pub path: &'static str,
+    /// Why nothing enables it.
+    pub why: &'static str,
+}
+
+/// The table of one API, with the router that is made from it.
+#[derive(Debug)]
+pub struct Catalog {
+    endpoints: &'static [Endpoint],
+    denied: &'static [DeniedPath],
+    router: Router,
+}
+
+/// The Docker Engine's API, which Podman serves as well.
+pub static ENGINE: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(ENDPOINTS, DENIED));
+
+/// Every endpoint that can be enabled.
+#[rustfmt::skip] // what a row says of its endpoint stands in as few lines as it needs
+static ENDPOINTS: &[Endpoint] = &[
+    row("containers:list", "/containers/json").grouped()
+        .exposes("every container's names, image, command, labels, ports, mounts and state"),
+    row("containers:inspect", "/containers/{id}/json").grouped()
+        .exposes("all of one container, its environment variables (often passwords) included"),
+    row("images:list", "/images/json").grouped()
+        .exposes("every image's tags, digests, labels and size"),
+    row("images:inspect", "/images/{*name}/json").grouped()
+        .exposes("one image's configuration, with its environment variables"),
+    row("images:history", "/images/{*name}/history").grouped()
+        .exposes("the commands that built an image, build arguments included"),
+    row("networks:list", "/networks").grouped()
+        .exposes("every network's subnets, options and labels"),
+    row("networks:inspect", "/networks/{id}").grouped()
+        .exposes("one network and the addresses of its containers"),
+    row("volumes:list", "/volumes").grouped()
+        .exposes("every volume's name, driver, options and place on the host"),
+    row("volumes:inspect", "/volumes/{name}").grouped()
+        .exposes("one volume's driver, options and place on the host"),
+    row("services:list", "/services").grouped()
+        .exposes("every swarm service with its specification, environment variables included"),
+    row("services:inspect", "/services/{id}").grouped()
+        .exposes("one swarm service with its specification, environment variables included"),
+    row("tasks:list", "/tasks").grouped()
+        .exposes("every swarm task with its specification, environment variables included"),
+    row("tasks:inspect", "/tasks/{id}").grouped()
+        .exposes("one swarm task with its specification, environment variables included"),
+    row("nodes:list", "/nodes").grouped()
+        .exposes("every swarm node's name, address, resources, labels and certificate issuer"),
+    row("nodes:inspect", "/nodes/{id}").grouped()
+        .exposes("one swarm node's name, address, resources, labels and certificate issuer"),
+    row("events", "/events").grouped()
+        .exposes("what happens on the engine as it happens, with names and labels").streaming(),
+    row("info", "/info").grouped()
+        .exposes("the host: kernel, memory, registries, proxies, plugins, swarm state"),
+    row("version", "/version").grouped()
+        .exposes("versions of the engine, its parts and the host's kernel"),
+    row("ping", "/_ping").grouped()
+        .exposes("that the engine is there, its API version and its swarm role"),
+    row("containers:top", "/containers/{id}/top")
+        .exposes("a container's processes with their arguments; the engine runs ps with the client's options"),
+    row("containers:logs", "/containers/{id}/logs")
+        .exposes("whatever a container printed").streaming(),
+    row("containers:stats", "/containers/{id}/stats")
+        .exposes("a container's use of processor, memory, network and disk").streaming(),
+    row("containers:changes", "/containers/{id}/changes")
+        .exposes("names of the files that a container changed"),
+    row("containers:export", "/containers/{id}/export")
+        .exposes("every file of a container").hands_out_files(),
+    row("containers:archive", "/containers/{id}/archive")
+        .exposes("any file of a container, its volumes included").hands_out_files(),
+    row("services:logs", "/services/{id}/logs")
+        .exposes("whatever a service's tasks printed").streaming(),
+    row("tasks:logs", "/tasks/{id}/logs")
+        .exposes("whatever a task printed").streaming(),
+    row("images:search", "/images/search")
+        .exposes("answers of the public registry; the engine sends it the client's words"),
+    row("images:attestations", "/images/{*name}/attestations")
+        .exposes("how an image was built: provenance and contents"),
+    row("images:export", "/images/get")
+        .exposes("every file of any images, as an archive").hands_out_files(),
+    row("images:export", "/images/{*name}/get")
+        .exposes("every file of one image, as an archive").hands_out_files(),
+    row("exec:inspect", "/exec/{id}/json")
+        .exposes("a command that was started in a container, with its arguments"),
+    row("plugins:list", "/plugins")
+        .exposes("every plugin with its settings, environment variables included"),
+    row("plugins:inspect", "/plugins/{*name}/json")
+        .exposes("one plugin with its settings, environment variables included"),
+    row("distribution:inspect", "/distribution/{*name}/json")
+        .exposes("an image's digest and platforms; the engine asks the registry that the client names"),
+    row("system:df", "/system/df")
+        .exposes("the disk use of every image, container, volume and build cache entry; slow"),
+    row("swarm:inspect", "/swarm")
+        .exposes("the swarm's settings and the tokens that let a machine join it, also as a manager"),
+    row("secrets:list", "/secrets")
+        .exposes("every secret's name and labels, never its content"),
+    row("secrets:inspect", "/secrets/{id}")
+        .exposes("one secret's name and labels, never its content"),
+    row("configs:list", "/configs")
+        .exposes("every config with its content"),
+    row("configs:inspect", "/configs/{id}")
+        .exposes("one config with its content"),
+];
+
+/// What the engine would answer to a `GET` and no name enables.
+#[rustfmt::skip] // one row a line
+static DENIED: &[DeniedPath] = &[
+    DeniedPath { path: "/containers/{id}/attach/ws", why: "it writes to the container" },
+    DeniedPath { path: "/swarm/unlockkey", why: "it hands out the swarm's unlock key" },
+    DeniedPath { path: "/plugins/privileges", why: "it makes the engine call a registry with the client's words" },
+    DeniedPath { path: "/debug/{*rest}", why: "it hands out the engine's own memory and profiles" },
+    DeniedPath { path: "/session", why: "it turns the connection into a tunnel" },
+    DeniedPath { path: "/grpc", why: "it turns the connection into a tunnel" },
+];
+
+impl Catalog {
+    /// The catalog of an API.
+    ///
+    /// # Panics
+    /// If two rows have the same path: the tables are constants, and tests read them.
+    pub fn new(endpoints: &'static [Endpoint], denied: &'static [DeniedPath]) -> Self {
+        Self { endpoints, denied, router: Router::new(endpoints, denied) }
+    }
+
+    /// Every endpoint that can be enabled, in the order of the table.
+    pub fn endpoints(&self) -> &'static [Endpoint] {
+        self.endpoints
+    }
+
+    /// The paths that no name enables.
+    pub fn denied(&self) -> &'static [DeniedPath] {
+        self.denied
+    }
+
+    /// Where a path leads.
+    pub(super) fn route(&self, path: &CanonicalPath<'_>) -> Route {
+        self.router.route(path)
+    }
+}
+
+impl Endpoint {
+    /// The path as the API's documents write it, such as `/images/{name}/json`.
+    pub fn api_path(&self) -> String {
+        self.path.replace("{*", "{")
+    }
+
+    /// The part of its name before the colon enables it too.
+    const fn grouped(mut self) -> Self {
+        self.group = Some(before_colon(self.name));
+        self
+    }
+
+    const fn exposes(mut self, what: &'static str) -> Self {
+        self.exposes = what;
+        self
+    }
+
+    const fn streaming(mut self) -> Self {
+        self.response = ResponseKind::Streaming;
+        self
+    }
+
+    const fn hands_out_files(mut self) -> Self {
+        self.hands_out_files = true;
+        self
+    }
+}
+
+/// An endpoint that only its own name enables, with an answer that ends by itself; the other methods of
+/// [`Endpoint`] say what else there is to say of it.
+const fn row(name: &'static str, path: &'static str) -> Endpoint {
+    Endpoint { name, path, exposes: "", group: None, response: ResponseKind::Bounded, hands_out_files: false }
+}
+
+/// The whole name if it has no colon.
+const fn before_colon(name: &'static str) -> &'static str {
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] == b':' {
+            return name.split_at(at).0;
+        }
+        at += 1;
+    }
+    name
+}
+
+fn serialize_api_path<S: serde::Serializer>(path: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.replace("{*", "{"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Acl, Verdict};
+
+    #[test]
+    fn a_second_api_has_a_table_of_its_own() {
+        static ROWS: &[Endpoint] = &[row("pods:list", "/pods/json").exposes("every pod").grouped()];
+        static OTHER: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(ROWS, &[]));
+        let acl = Acl::from_names(&OTHER, ["pods"]).unwrap();
+        let verdict = |path| acl.judge(&http::Method::GET, path, None);
+        assert!(
+            matches!(verdict("/pods/json"), Verdict::Allowed(allowed) if allowed.endpoint.name == "pods:list")
+        );
+        assert!(matches!(verdict("/containers/json"), Verdict::Denied(_)));
+        assert!(Acl::from_names(&OTHER, ["containers"]).is_err());
+    }
+}

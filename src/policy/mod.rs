@@ -1,0 +1,17 @@
+//! Policy: what becomes of a request, as data and pure functions.
+//!
+//! [`catalog`] is the table of all that can ever be allowed, [`acl`] the part of it that is, and
+//! [`verdict`] the one type of the answer. Nothing here does I/O, and nothing here knows another room.
+
+pub mod acl;
+pub mod catalog;
+pub mod names;
+pub mod path;
+mod router;
+pub mod verdict;
+
+pub use acl::Acl;
+pub use catalog::{Catalog, DeniedPath, Endpoint, ResponseKind};
+pub use names::UnknownName;
+pub use path::{CanonicalPath, PathError};
+pub use verdict::{Allowed, Denied, Reason, Verdict};

@@ -1,0 +1,113 @@
+//! The verdict on a request: all that is needed to act on it and to explain it.
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri};
+use thiserror::Error;
+
+use super::catalog::{DeniedPath, Endpoint};
+use super::path::{CanonicalPath, PathError};
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// Ask the engine.
+    Allowed(Allowed<'a>),
+    /// Answer without asking it.
+    Denied(Denied),
+}
+
+/// A request that may reach the engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed<'a> {
+    /// The endpoint that it names.
+    pub endpoint: &'static Endpoint,
+    /// Its path in canonical form.
+    pub path: CanonicalPath<'a>,
+    /// Its query.
+    pub query: Option<&'a str>,
+}
+
+/// A request that may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    /// Why.
+    pub reason: Reason,
+    /// The endpoint that it names, if it names one.
+    pub endpoint: Option<&'static Endpoint>,
+}
+
+/// Why a request is denied. Its `Display` completes "denied because ...".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// Another method than `GET` on an enabled endpoint.
+    #[error("only GET allowed")]
+    MethodNotAllowed,
+    /// The endpoint is not enabled.
+    #[error("{} is not allowed here", .0.name)]
+    NotAllowed(&'static Endpoint),
+    /// No name enables this path.
+    #[error("this path is never allowed: {}", .0.why)]
+    DeniedPath(&'static DeniedPath),
+    /// The path is in no row of the catalog.
+    #[error("this path is not in the catalog")]
+    UnknownPath,
+    /// The path has no canonical form.
+    #[error(transparent)]
+    Malformed(PathError),
+    /// The path has `%2F` where a separator belongs.
+    #[error("the path has an encoded slash outside of a name")]
+    EncodedSlash,
+}
+
+impl Allowed<'_> {
+    /// What the engine is asked for: the canonical path and the query. `None` if that is longer than a
+    /// request's target may be: a canonical path can be three times as long as the one received.
+    pub fn target(&self) -> Option<Uri> {
+        let text = match self.query {
+            Some(query) => format!("{}?{query}", self.path.as_str()),
+            None => self.path.as_str().to_owned(),
+        };
+        PathAndQuery::from_maybe_shared(Bytes::from(text)).ok().map(Uri::from)
+    }
+}
+
+impl Denied {
+    pub(super) fn new(reason: Reason, endpoint: Option<&'static Endpoint>) -> Self {
+        Self { reason, endpoint }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        match self.reason {
+            Reason::NotAllowed(_) | Reason::DeniedPath(_) | Reason::UnknownPath => StatusCode::NOT_FOUND,
+            Reason::MethodNotAllowed | Reason::Malformed(_) | Reason::EncodedSlash => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The `-a` that would allow a request with this method, or why none would.
+    pub fn hint(&self, method: &Method) -> String {
+        if method != Method::GET {
+            return "no -a allows another method than GET".to_owned();
+        }
+        match self.reason {
+            Reason::NotAllowed(Endpoint { name, group: Some(group), .. }) if group != name => {
+                format!("-a {name} or -a {group} allows it")
+            }
+            Reason::NotAllowed(endpoint) => format!("-a {} allows it", endpoint.name),
+            Reason::DeniedPath(denied) => format!("no -a allows it: {}", denied.why),
+            Reason::UnknownPath => "no -a allows it: not in the catalog".to_owned(),
+            Reason::MethodNotAllowed | Reason::Malformed(_) | Reason::EncodedSlash => {
+                "no -a allows it".to_owned()
+            }
+        }
+    }
+
+    /// Whether every Docker client sends such a request at its start, so that it tells nothing of note:
+    /// `HEAD /_ping` where `GET /_ping`, which the client falls back to, is allowed.
+    pub fn is_version_negotiation(&self, method: &Method) -> bool {
+        self.reason == Reason::MethodNotAllowed
+            && method == Method::HEAD
+            && self.endpoint.is_some_and(|endpoint| endpoint.name == "ping")
+    }
+}

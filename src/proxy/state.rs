@@ -1,0 +1,68 @@
+//! What is going on on a client's connection, as the service sets it and the connection reads it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use crate::policy::ResponseKind;
+
+/// Shared between a connection and the answers that are given on it.
+#[derive(Debug, Default)]
+pub struct ConnectionState {
+    phase: AtomicU8,
+    started: AtomicU64,
+}
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for a request.
+    Idle,
+    /// Giving an answer that ends by itself.
+    Responding,
+    /// Giving an answer that may never end.
+    Streaming,
+}
+
+/// Held while an answer is being given.
+#[derive(Debug)]
+pub struct InFlightGuard(Arc<ConnectionState>);
+
+impl ConnectionState {
+    /// An answer begins; HTTP/1.1 gives one at a time.
+    pub fn begin(self: &Arc<Self>) -> InFlightGuard {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.phase.store(Phase::Responding as u8, Ordering::Relaxed);
+        InFlightGuard(Arc::clone(self))
+    }
+
+    /// What is going on.
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            phase if phase == Phase::Responding as u8 => Phase::Responding,
+            phase if phase == Phase::Streaming as u8 => Phase::Streaming,
+            _ => Phase::Idle,
+        }
+    }
+
+    /// How many answers have started so far.
+    pub fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+}
+
+impl InFlightGuard {
+    /// Says when the answer will end.
+    pub fn expect(&self, kind: ResponseKind) {
+        let phase = match kind {
+            ResponseKind::Bounded => Phase::Responding,
+            ResponseKind::Streaming => Phase::Streaming,
+        };
+        self.0.phase.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        self.0.phase.store(Phase::Idle as u8, Ordering::Relaxed);
+    }
+}

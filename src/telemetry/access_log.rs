@@ -1,0 +1,229 @@
+//! The access log: one entry for each request, written when it has ended.
+//!
+//! An entry is filled in on the request's way and written when it is dropped, so that there is exactly
+//! one whatever happens to the request.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{Method, StatusCode, Uri};
+use tracing::Level;
+
+use crate::net::Peer;
+
+/// Whose a connection is, and where it came in.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Who it is.
+    pub peer: Arc<Peer>,
+    /// The address of the listener that it connected to.
+    pub listener: Arc<str>,
+}
+
+/// What was decided about a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The engine was asked.
+    Allowed,
+    /// Policy does not let it through.
+    Denied,
+    /// It is not a request that can be understood in just one way.
+    Rejected,
+    /// A limit was reached.
+    Limited,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The whole answer was handed to the client.
+    Complete,
+    /// The client left first, or was disconnected.
+    ClientAborted,
+    /// The engine gave no answer.
+    UpstreamError,
+    /// The engine broke off in the middle of its answer.
+    UpstreamAborted,
+}
+
+/// What is told of one request.
+#[derive(Debug)]
+pub struct AccessLogEntry {
+    /// Who asked.
+    client: Client,
+    /// `None` if no head could be read.
+    request: Option<(Method, Uri)>,
+    /// The name in the catalog of what was asked for.
+    pub endpoint: Option<&'static str>,
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The answer's status; `None` if there was none.
+    pub status: Option<StatusCode>,
+    /// Bytes of the answer's body that were handed to the client.
+    pub bytes: u64,
+    /// How it ended.
+    pub ended: Ended,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What would change the outcome.
+    pub hint: Option<String>,
+    /// Whether it is worth no more than debug, although it was not allowed: what clients do by habit.
+    pub routine: bool,
+    started_at: Instant,
+    head_after: Option<Duration>,
+}
+
+impl AccessLogEntry {
+    /// The entry of a request that begins now.
+    pub fn begin(client: &Client, method: &Method, uri: &Uri) -> Self {
+        Self::new(client, Some((method.clone(), uri.clone())), Outcome::Allowed)
+    }
+
+    /// The entry of a connection that ends without a request that could be read.
+    pub fn without_request(client: &Client, outcome: Outcome) -> Self {
+        Self::new(client, None, outcome)
+    }
+
+    fn new(client: &Client, request: Option<(Method, Uri)>, outcome: Outcome) -> Self {
+        Self {
+            client: client.clone(),
+            request,
+            endpoint: None,
+            outcome,
+            status: None,
+            bytes: 0,
+            ended: Ended::ClientAborted,
+            error: None,
+            hint: None,
+            routine: false,
+            started_at: Instant::now(),
+            head_after: None,
+        }
+    }
+
+    /// Notes that the answer's head is there.
+    pub fn head(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.head_after = Some(self.started_at.elapsed());
+    }
+
+    fn level(&self) -> Level {
+        match (self.outcome, self.ended) {
+            (Outcome::Allowed, Ended::UpstreamError | Ended::UpstreamAborted) => Level::WARN,
+            (Outcome::Allowed, Ended::Complete | Ended::ClientAborted) => Level::DEBUG,
+            _ if self.routine => Level::DEBUG,
+            (Outcome::Denied | Outcome::Rejected | Outcome::Limited, _) => Level::WARN,
+        }
+    }
+}
+
+/// Writes an entry at a level, which has to be a constant of the place where it is written.
+macro_rules! write_entry {
+    ($level:expr, $entry:expr) => {{
+        let entry: &AccessLogEntry = $entry;
+        let peer = &entry.client.peer;
+        tracing::event!(
+            target: "access",
+            $level,
+            status = entry.status.map(|status| status.as_u16()),
+            method = entry.request.as_ref().map(|(method, _)| tracing::field::display(truncate(method.as_str()))),
+            path = entry.request.as_ref().map(|(_, uri)| truncate(uri.path())),
+            endpoint = entry.endpoint,
+            bytes = entry.bytes,
+            head_ms = entry.head_after.map(millis),
+            duration_ms = millis(entry.started_at.elapsed()),
+            ended = entry.ended.as_str(),
+            client.uid = peer.uid(),
+            client.pid = peer.pid(),
+            client.addr = peer.addr().map(tracing::field::display),
+            tls.subject = peer.identity().map(tracing::field::display),
+            listener = %entry.client.listener,
+            error = entry.error,
+            hint = entry.hint,
+            "{}",
+            entry.outcome.as_str()
+        );
+    }};
+}
+
+impl Drop for AccessLogEntry {
+    fn drop(&mut self) {
+        if self.level() == Level::WARN {
+            write_entry!(Level::WARN, self);
+        } else if tracing::enabled!(target: "access", Level::DEBUG) {
+            write_entry!(Level::DEBUG, self);
+        }
+    }
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Rejected => "rejected",
+            Self::Limited => "limited",
+        }
+    }
+}
+
+impl Ended {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientAborted => "client_aborted",
+            Self::UpstreamError => "upstream_error",
+            Self::UpstreamAborted => "upstream_aborted",
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis() as u64
+}
+
+/// A path or a method, which the head's parser lets be no more than visible ASCII, as a log line shows
+/// it: the beginning says enough, and a client must not fill disks with one request.
+fn truncate(text: &str) -> String {
+    const MAX_LOG_CHARS: usize = 1024;
+    match text.char_indices().nth(MAX_LOG_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(outcome: Outcome, ended: Ended) -> AccessLogEntry {
+        let client = Client { peer: Arc::new(Peer::Unix { uid: 7, pid: 8 }), listener: "/x".into() };
+        let mut entry = AccessLogEntry::without_request(&client, outcome);
+        entry.ended = ended;
+        entry
+    }
+
+    #[test]
+    fn an_answer_that_the_engine_breaks_off_is_a_warning_and_one_that_the_client_does_is_not() {
+        assert_eq!(entry(Outcome::Allowed, Ended::Complete).level(), Level::DEBUG);
+        assert_eq!(entry(Outcome::Allowed, Ended::ClientAborted).level(), Level::DEBUG);
+        assert_eq!(entry(Outcome::Allowed, Ended::UpstreamAborted).level(), Level::WARN);
+        assert_eq!(entry(Outcome::Allowed, Ended::UpstreamError).level(), Level::WARN);
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_a_warning_unless_clients_do_it_by_habit() {
+        for outcome in [Outcome::Denied, Outcome::Rejected, Outcome::Limited] {
+            let mut entry = entry(outcome, Ended::Complete);
+            assert_eq!(entry.level(), Level::WARN);
+            entry.routine = true;
+            assert_eq!(entry.level(), Level::DEBUG);
+        }
+    }
+
+    #[test]
+    fn long_paths_are_cut() {
+        assert_eq!(truncate("/short"), "/short");
+        assert_eq!(truncate(&"x".repeat(2000)), format!("{}...", "x".repeat(1024)));
+    }
+}

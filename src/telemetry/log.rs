@@ -1,0 +1,83 @@
+//! The log: one line an event on standard output, as text or as JSON.
+//!
+//! Lines of text carry no time: whoever collects them (journald, `docker logs`) adds it.
+
+use std::fmt;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// For people or programs.
+    pub format: LogFormat,
+    /// The least important lines that are logged.
+    pub level: LogLevel,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line of words; whoever collects it adds the time.
+    Text,
+    /// A JSON object a line, with its time.
+    Json,
+}
+
+/// The least important lines that are logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Just what stops the program.
+    Error,
+    /// Also denied requests and trouble.
+    Warn,
+    /// Also start and stop.
+    Info,
+    /// Also allowed requests.
+    Debug,
+    /// Everything there is.
+    Trace,
+}
+
+/// Starts to log, once and for the whole process.
+pub fn init(config: LogConfig) {
+    let level = match config.level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    };
+    // Where the log cannot be written, standard error may be gone too, and complaining there would panic.
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
+    match config.format {
+        LogFormat::Text => lines.event_format(TextFormat).init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_target(false).init(),
+    }
+}
+
+/// `message field=value`, with the level before it unless it is the ordinary one.
+struct TextFormat;
+
+impl<S, N> FormatEvent<S, N> for TextFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        ctx: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let level = *event.metadata().level();
+        if level != Level::INFO {
+            write!(out, "{level} ")?;
+        }
+        ctx.field_format().format_fields(out.by_ref(), event)?;
+        writeln!(out)
+    }
+}

@@ -1,0 +1,4 @@
+//! What operators see of the proxy while it runs: its log, and an entry in it for each request.
+
+pub mod access_log;
+pub mod log;

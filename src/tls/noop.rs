@@ -1,0 +1,124 @@
+//! What stands for TLS in a build without it: loading always fails, and of the rest there is no value.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+use super::files::{ClientFiles, ServerFiles};
+use crate::net::{Socket, TlsIdentity};
+
+/// There is none.
+#[derive(Debug, Clone)]
+pub enum TlsAcceptor {}
+
+/// There is none.
+#[derive(Debug)]
+pub enum TlsConnector {}
+
+/// There is none.
+#[derive(Debug, Error)]
+pub enum ConnectError {}
+
+/// There is none.
+#[derive(Debug, Error)]
+pub enum HandshakeError {}
+
+/// There is none.
+#[derive(Debug)]
+pub struct FailedHandshake {
+    /// Why.
+    pub error: HandshakeError,
+    /// The connection.
+    pub socket: Socket,
+}
+
+/// Why files are read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReloadTrigger {
+    /// Time has passed.
+    Tick,
+    /// Someone sent SIGHUP and reads the log.
+    Signal,
+}
+
+/// What can be reloaded: there is nothing.
+pub trait Reload: Send + Sync {
+    /// Is not called.
+    fn reload(&self, trigger: ReloadTrigger);
+}
+
+/// TLS was asked for and is not there.
+#[derive(Debug, Error)]
+#[error("this docker-proxy-acl was built without TLS; build it with the feature 'tls'")]
+pub struct CertError;
+
+impl TlsAcceptor {
+    /// Fails.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn load(_: &ServerFiles) -> Result<Self, CertError> {
+        Err(CertError)
+    }
+
+    /// Is not called.
+    pub fn reloadable(&self) -> Arc<dyn Reload> {
+        match *self {}
+    }
+
+    /// Is not called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn accept(&self, _: Socket) -> Result<(Socket, Option<TlsIdentity>), FailedHandshake> {
+        match *self {}
+    }
+}
+
+impl TlsConnector {
+    /// Fails.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn load(_: &ClientFiles, _: &str) -> Result<Self, CertError> {
+        Err(CertError)
+    }
+
+    /// Is not called.
+    pub fn reloadable(&self) -> Arc<dyn Reload> {
+        match *self {}
+    }
+
+    /// Is not called.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn connect(&self, _: TcpStream) -> Result<TcpStream, ConnectError> {
+        match *self {}
+    }
+}
+
+impl ConnectError {
+    /// Nothing.
+    pub fn from_source(_: &hyper::Error) -> Option<Self> {
+        None
+    }
+
+    /// Is not called.
+    pub fn hint(&self) -> Option<&'static str> {
+        match *self {}
+    }
+}
+
+impl HandshakeError {
+    /// Is not called.
+    pub fn hint(&self) -> Option<&'static str> {
+        match *self {}
+    }
+
+    /// Is not called.
+    pub fn is_peer_closed(&self) -> bool {
+        match *self {}
+    }
+}

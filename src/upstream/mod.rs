@@ -1,0 +1,158 @@
+//! The engine: asking it over connections that are kept, and what can go wrong with that.
+
+pub mod body;
+pub mod connection;
+mod connector;
+mod error;
+mod pool;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::Empty;
+
+use crate::http1::headers;
+use crate::net::Address;
+use crate::policy::ResponseKind;
+use crate::tls::{CertError, ClientFiles, Reload};
+use body::UpstreamBody;
+use connection::Connection;
+use connector::Connector;
+pub use error::UpstreamError;
+use pool::Pool;
+
+/// Where the engine is and how long it is waited for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Where the engine listens.
+    pub address: Address,
+    /// How long it may take until the head of a bounded answer is there; `None` is without limit.
+    pub response_header_timeout: Option<Duration>,
+    /// What TLS to it needs; `None` is plain.
+    pub tls: Option<ClientFiles>,
+}
+
+/// The engine behind the proxy.
+pub struct Upstream {
+    connector: Connector,
+    host: HeaderValue,
+    response_header_timeout: Option<Duration>,
+    pool: Arc<Pool>,
+}
+
+impl Upstream {
+    /// How often [`Upstream::evict_idle`] is to be called.
+    pub const EVICTION_INTERVAL: Duration = Pool::IDLE_TIMEOUT.checked_div(2).expect("two is not zero");
+
+    /// The engine at an address; nothing is connected yet.
+    ///
+    /// # Errors
+    /// If there is to be TLS, and its files cannot be used.
+    pub fn new(config: &UpstreamConfig) -> Result<Self, CertError> {
+        Ok(Self {
+            connector: Connector::new(&config.address, config.tls.as_ref())?,
+            host: host(&config.address),
+            response_header_timeout: config.response_header_timeout,
+            pool: Arc::default(),
+        })
+    }
+
+    /// The certificates that can be reloaded.
+    pub fn reloadable(&self) -> Option<Arc<dyn Reload>> {
+        self.connector.reloadable()
+    }
+
+    /// Sends a GET and waits for the head of its answer.
+    ///
+    /// A kept connection that turns out to be dead is replaced, which a GET allows (RFC 9110 section
+    /// 9.2.2): the engine may have closed it in the moment that it was used.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] if there is no answer that could be relayed.
+    pub async fn get(
+        &self,
+        target: Uri,
+        client_headers: &HeaderMap,
+        kind: ResponseKind,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let sent = self.send(target, client_headers);
+        let response = match (self.response_header_timeout, kind) {
+            (Some(limit), ResponseKind::Bounded) => {
+                tokio::time::timeout(limit, sent).await.map_err(|_| UpstreamError::Timeout(limit))??
+            }
+            _ => sent.await?,
+        };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(UpstreamError::SwitchingProtocols);
+        }
+        Ok(response)
+    }
+
+    /// Whether the engine can be connected to; the connection is kept for the first request.
+    ///
+    /// # Errors
+    /// [`UpstreamError`] if not.
+    pub async fn probe(&self) -> Result<(), UpstreamError> {
+        self.pool.checkin(self.connect().await?);
+        Ok(())
+    }
+
+    /// Where the engine is.
+    pub fn address(&self) -> &Address {
+        self.connector.address()
+    }
+
+    /// What to do about an error, where there is something.
+    pub fn hint(&self, error: &UpstreamError) -> Option<&'static str> {
+        error.hint(self.connector.is_mounted_file())
+    }
+
+    /// Closes connections that nobody used for a while.
+    pub fn evict_idle(&self) {
+        self.pool.evict_idle();
+    }
+
+    async fn send(
+        &self,
+        target: Uri,
+        client_headers: &HeaderMap,
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
+        let request = || {
+            let mut request = Request::new(Empty::<Bytes>::new());
+            *request.uri_mut() = target.clone();
+            *request.headers_mut() = headers::for_upstream(client_headers, &self.host);
+            request
+        };
+        // Once only: a request that makes the engine close its connection must not be sent again on
+        // every kept one.
+        if let Some(kept) = self.pool.checkout()
+            && let Ok(pending) = kept.send(request()).await
+        {
+            return Ok(UpstreamBody::response(pending, &self.pool));
+        }
+        // Boxed, because it is rare, and large with a TLS handshake in it; it would be moved and kept
+        // room for with every request.
+        let connection = Box::pin(self.connect()).await?;
+        let pending = connection.send(request()).await.map_err(UpstreamError::from_hyper)?;
+        Ok(UpstreamBody::response(pending, &self.pool))
+    }
+
+    async fn connect(&self) -> Result<Connection, UpstreamError> {
+        let stream = self.connector.connect().await?;
+        Connection::handshake(stream).await.map_err(UpstreamError::from_hyper)
+    }
+}
+
+/// What `Host` says of an address (RFC 9110 section 7.2).
+fn host(address: &Address) -> HeaderValue {
+    match address {
+        Address::Unix(_) => HeaderValue::from_static("docker"),
+        Address::Tcp { .. } => {
+            let text = address.to_string();
+            let authority = text.trim_start_matches("tcp://");
+            HeaderValue::from_str(authority).expect("an address is made of visible characters")
+        }
+    }
+}
