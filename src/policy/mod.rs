@@ -7,8 +7,10 @@ pub mod acl;
 pub mod catalog;
 pub mod names;
 pub mod path;
+pub mod redaction;
 mod router;
 pub mod verdict;
+pub mod visibility;
 
 pub use acl::Acl;
 pub use catalog::{Catalog, DeniedPath, Endpoint, ResponseKind};

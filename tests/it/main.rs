@@ -20,6 +20,7 @@ mod allocations;
 mod catalog;
 mod fuzz_bodies;
 mod properties;
+mod redaction;
 
 // What travels, and what does not.
 mod answers;
