@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use docker_proxy_acl::inbound::{ConnectionContext, ConnectionLimits, Limits, serve_connection};
 use docker_proxy_acl::net::{Address, DisconnectWatcher, Peer, Socket};
 use docker_proxy_acl::policy::catalog::ENGINE;
-use docker_proxy_acl::policy::{Acl, CanonicalPath, Verdict, names};
+use docker_proxy_acl::policy::{Acl, CanonicalPath, Policy, Verdict, View, names};
 use docker_proxy_acl::proxy::service::Service;
 use docker_proxy_acl::system::drain::Drain;
 use docker_proxy_acl::telemetry::access_log::Client;
@@ -85,7 +85,10 @@ impl Bench {
         let acl = Acl::from_names(&ENGINE, NAMED).expect("the names are names");
         let (client, watched) = UnixStream::pair().expect("a pair of sockets");
         Self {
-            service: Arc::new(Service::new(Arc::new(acl), Arc::new(upstream))),
+            service: Arc::new(Service::new(
+                Arc::new(Policy { acl, view: View::default() }),
+                Arc::new(upstream),
+            )),
             heads,
             drain: Drain::default(),
             disconnect: Socket::from(watched).disconnect_watcher(),

@@ -71,6 +71,7 @@ struct PreparedListener {
 
 fn prepare(config: Config) -> Result<Prepared, StartError> {
     startup::log_allowed(&config.listeners);
+    startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
     let listeners = bind_all(&config.listeners)?;
     if let Err(error) = confine(&config) {
@@ -129,7 +130,7 @@ async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), Star
     for (listener, listener_config) in listeners.into_iter().zip(&config.listeners) {
         startup::log_listener(&listener.bound, listener_config);
         let name = listener.bound.to_string().into();
-        let service = Arc::new(Service::new(Arc::clone(&listener_config.acl), Arc::clone(&upstream)));
+        let service = Arc::new(Service::new(Arc::clone(&listener_config.policy), Arc::clone(&upstream)));
         let listener_task = accept_loop(
             listener.bound.into_tokio()?,
             name,

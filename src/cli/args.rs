@@ -42,6 +42,8 @@ pub enum Command {
     Check {
         #[command(flatten)]
         allow: AllowArgs,
+        #[command(flatten)]
+        view: ViewArgs,
         /// The request's method, such as GET
         method: String,
         /// The request's path, such as /v1.41/images/json
@@ -106,6 +108,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
     #[command(flatten)]
+    pub(crate) view: ViewArgs,
+    #[command(flatten)]
     pub(crate) listen: ListenArgs,
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
@@ -134,6 +138,24 @@ pub struct AllowArgs {
         env = "DOCKER_PROXY_ACL_ALLOW"
     )]
     pub allow: Vec<String>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "What answers show")]
+pub struct ViewArgs {
+    /// Take this out of answers: env, commands, labels, paths, options, tokens or all. Repeat it or separate
+    /// classes with commas
+    #[arg(long, value_name = "CLASS", value_delimiter = ',', env = "DOCKER_PROXY_ACL_REDACT")]
+    pub redact: Vec<String>,
+    /// Keep environment variables with such names, such as 'VIRTUAL_*', and redact the others; repeat it
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', env = "DOCKER_PROXY_ACL_KEEP_ENV")]
+    pub keep_env: Vec<String>,
+    /// Keep labels with such names, and redact the others; repeat it
+    #[arg(long, value_name = "GLOB", value_delimiter = ',', env = "DOCKER_PROXY_ACL_KEEP_LABEL")]
+    pub keep_label: Vec<String>,
+    /// List only objects like these: label:KEY=VALUE, label:KEY or name:GLOB; repeat it for alternatives
+    #[arg(long, value_name = "SELECTOR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_ONLY")]
+    pub only: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

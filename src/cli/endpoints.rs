@@ -16,16 +16,26 @@ pub fn listing(format: TableFormat) -> String {
 }
 
 fn table() -> String {
-    let heading = ["NAME".to_owned(), "GROUP".to_owned(), "PATH".to_owned(), "EXPOSES".to_owned()];
-    let rows: Vec<[String; 4]> =
+    let heading = ["NAME", "GROUP", "PATH", "REDACTABLE", "EXPOSES"].map(str::to_owned);
+    let rows: Vec<[String; 5]> =
         std::iter::once(heading).chain(ENGINE.endpoints().iter().map(cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
-    let (name, group, path) = (width(0), width(1), width(2));
+    let (name, group, path, classes) = (width(0), width(1), width(2), width(3));
     rows.iter()
-        .map(|row| format!("{:name$}  {:group$}  {:path$}  {}\n", row[0], row[1], row[2], row[3]))
+        .map(|row| {
+            let [a, b, c, d, exposes] = row;
+            format!("{a:name$}  {b:group$}  {c:path$}  {d:classes$}  {exposes}\n")
+        })
         .collect()
 }
 
-fn cells(row: &Endpoint) -> [String; 4] {
-    [row.name.to_owned(), row.group.unwrap_or("-").to_owned(), row.api_path(), row.exposes.to_owned()]
+fn cells(row: &Endpoint) -> [String; 5] {
+    let classes = if row.holds.is_empty() { "-".to_owned() } else { row.holds.to_string() };
+    [
+        row.name.to_owned(),
+        row.group.unwrap_or("-").to_owned(),
+        row.api_path(),
+        classes,
+        row.exposes.to_owned(),
+    ]
 }

@@ -55,7 +55,9 @@ impl Cli {
 pub fn run(command: &Command) -> Result<(CommandOutcome, String), CommandError> {
     match command {
         Command::Endpoints { format } => Ok((CommandOutcome::Success, endpoints::listing(*format))),
-        Command::Check { allow, method, path } => check::run(&allow.allow, method, path),
+        Command::Check { allow, view, method, path } => {
+            check::run(&allow.allow, &view.settings(), method, path)
+        }
         Command::Healthcheck { listen, upstream } => healthcheck::run(listen, upstream, env),
         #[cfg(feature = "tls")]
         Command::Certs { command } => {

@@ -1,9 +1,9 @@
 //! From arguments to settings, which have the same form whatever their source is; and back, for errors.
 
-use super::args::{self, ListenArgs, LogArgs, ServeArgs, UpstreamArgs};
+use super::args::{self, ListenArgs, LogArgs, ServeArgs, UpstreamArgs, ViewArgs};
 use super::help::names_table;
 use crate::config::settings::{
-    DockerEnv, LimitSettings, ListenSetting, TlsSettings, UpstreamSettings, UpstreamTlsSettings,
+    DockerEnv, LimitSettings, ListenSetting, TlsSettings, UpstreamSettings, UpstreamTlsSettings, ViewSettings,
 };
 use crate::config::{ConfigError, LogConfig, LogFormat, LogLevel, SandboxMode, Setting, Settings};
 
@@ -12,6 +12,7 @@ impl ServeArgs {
     pub fn settings(&self, env: impl Fn(&str) -> Option<String>) -> Settings {
         Settings {
             allow: self.allow.allow.clone(),
+            view: self.view.settings(),
             listen: self.listen.settings(),
             socket_mode: self.socket.socket_mode,
             socket_group: self.socket.socket_group.clone(),
@@ -34,6 +35,18 @@ impl ServeArgs {
             sandbox: if self.sandbox.no_sandbox { SandboxMode::Disabled } else { SandboxMode::Enabled },
             log: self.log.settings(),
             docker: DockerEnv::read(env),
+        }
+    }
+}
+
+impl ViewArgs {
+    /// What was written of the view.
+    pub fn settings(&self) -> ViewSettings {
+        ViewSettings {
+            redact: self.redact.clone(),
+            keep_env: self.keep_env.clone(),
+            keep_labels: self.keep_label.clone(),
+            only: self.only.clone(),
         }
     }
 }

@@ -7,6 +7,8 @@ use thiserror::Error;
 use super::settings::Setting;
 use crate::net::{Address, AddressError};
 use crate::policy::UnknownName;
+use crate::policy::redaction::UnknownClass;
+use crate::policy::visibility::InvalidSelector;
 
 /// Why settings have no meaning. [`ConfigError::message`] says it in the words of their source.
 #[derive(Debug, Error)]
@@ -15,6 +17,10 @@ pub enum ConfigError {
     NothingAllowed,
     /// A name that the catalog does not have.
     Name(UnknownName),
+    /// A class that there is not.
+    Class(UnknownClass),
+    /// A selector that cannot be read.
+    Selector(InvalidSelector),
     /// An invalid address, and which setting gave it.
     Address(Setting, AddressError),
     /// A listener that is also the upstream.
@@ -68,6 +74,8 @@ impl ConfigError {
                 format!("nothing is allowed: give {} NAME at least once", spell(Setting::Allow))
             }
             Self::Name(error) => format!("{}: {error}", spell(Setting::Allow)),
+            Self::Class(error) => format!("{}: {error}", spell(Setting::Redact)),
+            Self::Selector(error) => format!("{}: {error}", spell(Setting::Only)),
             Self::Address(setting, error) => format!("{}: {error}", spell(*setting)),
             Self::Loop(address) => format!(
                 "{} {address} is the upstream itself; choose another path or set {}",

@@ -10,13 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ConfigError, TlsConfigError, UserError};
-pub use settings::{DockerEnv, ListenSetting, SandboxMode, Setting, Settings, UpstreamSettings};
+pub use settings::{
+    DockerEnv, ListenSetting, SandboxMode, Setting, Settings, UpstreamSettings, ViewSettings,
+};
 
 use crate::inbound::{ConnectionLimits, Limits};
 use crate::net::unix::{SocketFile, SocketGroup};
 use crate::net::{Address, ListenAddr};
-use crate::policy::Acl;
 use crate::policy::catalog::ENGINE;
+use crate::policy::redaction::{Classes, Glob, Redaction};
+use crate::policy::visibility::{Selector, Visibility};
+use crate::policy::{Acl, Policy, View};
 use crate::sandbox::privileges::{RunAs, RunAsGroup};
 use crate::sandbox::{Requirements, UpstreamKind};
 use crate::system::users;
@@ -51,8 +55,8 @@ pub struct ListenerConfig {
     pub addr: ListenAddr,
     /// The files of its TLS; `None` is plain.
     pub tls: Option<ServerFiles>,
-    /// What it lets through.
-    pub acl: Arc<Acl>,
+    /// What it lets through and shows.
+    pub policy: Arc<Policy>,
 }
 
 /// Where the socket is if nothing is set.
@@ -66,12 +70,12 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the setting and the way out.
     pub fn new(settings: &Settings) -> Result<Self, ConfigError> {
-        let acl = Arc::new(acl(&settings.allow)?);
+        let policy = Arc::new(Policy { acl: acl(&settings.allow)?, view: view(&settings.view)? });
         let upstream = upstream(&settings.upstream, &settings.docker)?;
         let user = settings.user.as_deref().map(run_as).transpose()?;
         let limits = &settings.limits;
         Ok(Self {
-            listeners: listeners(settings, &acl, &upstream.address, user)?,
+            listeners: listeners(settings, &policy, &upstream.address, user)?,
             upstream,
             limits: Limits {
                 header_timeout: limits.header_timeout,
@@ -131,16 +135,36 @@ fn directories(file: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// If there is no name, or one that the catalog does not have.
 pub fn acl(names: &[String]) -> Result<Acl, ConfigError> {
-    let names: Vec<&str> = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
+    let names: Vec<&str> = given(names).collect();
     if names.is_empty() {
         return Err(ConfigError::NothingAllowed);
     }
     Acl::from_names(&ENGINE, names).map_err(ConfigError::Name)
 }
 
+/// What the settings of a view mean.
+///
+/// # Errors
+/// If a class is unknown or a selector cannot be read.
+pub fn view(settings: &ViewSettings) -> Result<View, ConfigError> {
+    let classes = given(&settings.redact).map(str::parse).collect::<Result<Vec<Classes>, _>>();
+    let classes = classes.map_err(ConfigError::Class)?.into_iter().fold(Classes::NONE, Classes::union);
+    let globs = |patterns| given(patterns).map(Glob::new).collect::<Vec<_>>();
+    let only = given(&settings.only).map(str::parse).collect::<Result<Vec<Selector>, _>>();
+    Ok(View {
+        redaction: Redaction::new(classes, globs(&settings.keep_env), globs(&settings.keep_labels)),
+        visibility: Visibility::new(only.map_err(ConfigError::Selector)?),
+    })
+}
+
+/// What is left of a list that may come from an environment variable, set to nothing or with spaces.
+fn given(list: &[String]) -> impl Iterator<Item = &str> {
+    list.iter().map(|one| one.trim()).filter(|one| !one.is_empty())
+}
+
 fn listeners(
     settings: &Settings,
-    acl: &Arc<Acl>,
+    policy: &Arc<Policy>,
     upstream: &Address,
     user: Option<RunAs>,
 ) -> Result<Vec<ListenerConfig>, ConfigError> {
@@ -152,16 +176,16 @@ fn listeners(
         if would_loop(upstream, &address) {
             return Err(ConfigError::Loop(address));
         }
-        let acl = Arc::clone(acl);
+        let policy = Arc::clone(policy);
         match address {
             Address::Unix(path) => {
                 let owner = user.map(|user| user.uid);
                 let file = SocketFile { path, mode: settings.socket_mode, group: group.clone(), owner };
-                Ok(ListenerConfig { addr: ListenAddr::Unix(file), tls: None, acl })
+                Ok(ListenerConfig { addr: ListenAddr::Unix(file), tls: None, policy })
             }
             Address::Tcp { host, port } => {
                 let tls = intent.at(&host, port)?;
-                Ok(ListenerConfig { addr: ListenAddr::Tcp { host, port }, tls, acl })
+                Ok(ListenerConfig { addr: ListenAddr::Tcp { host, port }, tls, policy })
             }
         }
     };

@@ -12,6 +12,8 @@ use crate::telemetry::log::LogConfig;
 pub struct Settings {
     /// The names that are allowed.
     pub allow: Vec<String>,
+    /// What of the answers is shown.
+    pub view: ViewSettings,
     /// Where to listen; nothing is the default.
     pub listen: Vec<ListenSetting>,
     /// Permission bits of the listening Unix sockets.
@@ -32,6 +34,19 @@ pub struct Settings {
     pub log: LogConfig,
     /// What Docker's own environment variables say.
     pub docker: DockerEnv,
+}
+
+/// What of the answers is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ViewSettings {
+    /// Classes that are redacted.
+    pub redact: Vec<String>,
+    /// Patterns of the environment variables that stay.
+    pub keep_env: Vec<String>,
+    /// Patterns of the labels that stay.
+    pub keep_labels: Vec<String>,
+    /// Selectors of the objects that are shown; nothing is all.
+    pub only: Vec<String>,
 }
 
 /// An address to listen on, and which setting gave it.
@@ -141,6 +156,10 @@ impl DockerEnv {
 pub enum Setting {
     /// The names that are allowed.
     Allow,
+    /// A class that is redacted.
+    Redact,
+    /// A selector of the objects that are shown.
+    Only,
     /// An address to listen on.
     Listen,
     /// What `Listen` was called before.
@@ -176,6 +195,8 @@ impl Setting {
     pub fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
+            Self::Redact => "redact",
+            Self::Only => "only",
             Self::Listen => "listen",
             Self::Filename => "filename",
             Self::SocketGroup => "socket-group",

@@ -1,6 +1,11 @@
 //! Answers rewritten as they stream: what a listener's policy redacts is taken out of the engine's JSON.
+//!
+//! [`response`] decides on a head what is done with its body, [`body`] does it piece by piece, and [`redact`] is
+//! the pass over the bytes.
 
+pub mod body;
 mod items;
 pub mod json;
 mod plan;
 pub mod redact;
+pub mod response;

@@ -39,6 +39,13 @@ pub fn for_upstream(client: &HeaderMap, host: &http::HeaderValue) -> HeaderMap {
     headers
 }
 
+/// The client's fields without its wish for a compressed answer, which could not be filtered.
+pub fn without_content_codings(client: &HeaderMap) -> HeaderMap {
+    let mut headers = client.clone();
+    headers.remove(header::ACCEPT_ENCODING);
+    headers
+}
+
 /// Takes the fields of the hop out of the engine's answer, those that `Connection` names included.
 pub fn strip_hop_by_hop(answer: &mut HeaderMap) {
     let named: Vec<HeaderName> = answer

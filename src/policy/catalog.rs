@@ -9,7 +9,10 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::path::CanonicalPath;
+use super::redaction::Class::{Commands, Env, Labels, Options, Paths, Tokens};
+use super::redaction::{Class, Classes};
 use super::router::{Route, Router};
+use super::visibility::Lists;
 
 /// One `GET` operation of the API that `-a` can enable.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +31,28 @@ pub struct Endpoint {
     pub response: ResponseKind,
     /// Whether an answer holds files of containers or images; enabling it is worth a warning.
     pub hands_out_files: bool,
+    /// What an answer is made of, which says whether it can be filtered.
+    pub body: Body,
+    /// What of an answer can be redacted.
+    #[serde(rename = "redactable", serialize_with = "serialize_classes")]
+    pub holds: Classes,
+    /// Where an answer lists objects that can be invisible.
+    #[serde(skip)]
+    pub lists: Lists,
+}
+
+/// What an answer is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// One JSON document.
+    Document,
+    /// JSON objects one after the other.
+    Sequence,
+    /// What cannot be filtered: logs, archives.
+    Opaque,
+    /// A word that tells nothing of any object.
+    Constant,
 }
 
 /// When an endpoint's answer ends.
@@ -64,49 +89,67 @@ pub static ENGINE: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(ENDPOINTS, 
 #[rustfmt::skip] // what a row says of its endpoint stands in as few lines as it needs
 static ENDPOINTS: &[Endpoint] = &[
     row("containers:list", "/containers/json").grouped()
-        .exposes("every container's names, image, command, labels, ports, mounts and state"),
+        .exposes("every container's names, image, command, labels, ports, mounts and state")
+        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root),
     row("containers:inspect", "/containers/{id}/json").grouped()
-        .exposes("all of one container, its environment variables (often passwords) included"),
+        .exposes("all of one container, its environment variables (often passwords) included")
+        .holds(&[Env, Commands, Labels, Paths, Options]),
     row("images:list", "/images/json").grouped()
-        .exposes("every image's tags, digests, labels and size"),
+        .exposes("every image's tags, digests, labels and size")
+        .holds(&[Labels]).lists(Lists::Root),
     row("images:inspect", "/images/{*name}/json").grouped()
-        .exposes("one image's configuration, with its environment variables"),
+        .exposes("one image's configuration, with its environment variables")
+        .holds(&[Env, Commands, Labels, Paths]),
     row("images:history", "/images/{*name}/history").grouped()
-        .exposes("the commands that built an image, build arguments included"),
+        .exposes("the commands that built an image, build arguments included")
+        .holds(&[Env, Commands, Labels]),
     row("networks:list", "/networks").grouped()
-        .exposes("every network's subnets, options and labels"),
+        .exposes("every network's subnets, options and labels")
+        .holds(&[Labels, Options]).lists(Lists::Root),
     row("networks:inspect", "/networks/{id}").grouped()
-        .exposes("one network and the addresses of its containers"),
+        .exposes("one network and the addresses of its containers")
+        .holds(&[Labels, Options]),
     row("volumes:list", "/volumes").grouped()
-        .exposes("every volume's name, driver, options and place on the host"),
+        .exposes("every volume's name, driver, options and place on the host")
+        .holds(&[Labels, Paths, Options]).lists(Lists::Named),
     row("volumes:inspect", "/volumes/{name}").grouped()
-        .exposes("one volume's driver, options and place on the host"),
+        .exposes("one volume's driver, options and place on the host")
+        .holds(&[Labels, Paths, Options]),
     row("services:list", "/services").grouped()
-        .exposes("every swarm service with its specification, environment variables included"),
+        .exposes("every swarm service with its specification, environment variables included")
+        .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root),
     row("services:inspect", "/services/{id}").grouped()
-        .exposes("one swarm service with its specification, environment variables included"),
+        .exposes("one swarm service with its specification, environment variables included")
+        .holds(&[Env, Commands, Labels, Paths, Options]),
     row("tasks:list", "/tasks").grouped()
-        .exposes("every swarm task with its specification, environment variables included"),
+        .exposes("every swarm task with its specification, environment variables included")
+        .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root),
     row("tasks:inspect", "/tasks/{id}").grouped()
-        .exposes("one swarm task with its specification, environment variables included"),
+        .exposes("one swarm task with its specification, environment variables included")
+        .holds(&[Env, Commands, Labels, Paths, Options]),
     row("nodes:list", "/nodes").grouped()
-        .exposes("every swarm node's name, address, resources, labels and certificate issuer"),
+        .exposes("every swarm node's name, address, resources, labels and certificate issuer")
+        .holds(&[Labels, Options, Tokens]),
     row("nodes:inspect", "/nodes/{id}").grouped()
-        .exposes("one swarm node's name, address, resources, labels and certificate issuer"),
+        .exposes("one swarm node's name, address, resources, labels and certificate issuer")
+        .holds(&[Labels, Options, Tokens]),
     row("events", "/events").grouped()
-        .exposes("what happens on the engine as it happens, with names and labels").streaming(),
+        .exposes("what happens on the engine as it happens, with names and labels").streaming().sequence()
+        .holds(&[Commands, Labels]),
     row("info", "/info").grouped()
-        .exposes("the host: kernel, memory, registries, proxies, plugins, swarm state"),
+        .exposes("the host: kernel, memory, registries, proxies, plugins, swarm state")
+        .holds(&[Env, Commands, Labels, Paths, Options, Tokens]),
     row("version", "/version").grouped()
         .exposes("versions of the engine, its parts and the host's kernel"),
     row("ping", "/_ping").grouped()
-        .exposes("that the engine is there, its API version and its swarm role"),
+        .exposes("that the engine is there, its API version and its swarm role").constant(),
     row("containers:top", "/containers/{id}/top")
-        .exposes("a container's processes with their arguments; the engine runs ps with the client's options"),
+        .exposes("a container's processes with their arguments; the engine runs ps with the client's options")
+        .holds(&[Commands]),
     row("containers:logs", "/containers/{id}/logs")
-        .exposes("whatever a container printed").streaming(),
+        .exposes("whatever a container printed").streaming().opaque(),
     row("containers:stats", "/containers/{id}/stats")
-        .exposes("a container's use of processor, memory, network and disk").streaming(),
+        .exposes("a container's use of processor, memory, network and disk").streaming().sequence(),
     row("containers:changes", "/containers/{id}/changes")
         .exposes("names of the files that a container changed"),
     row("containers:export", "/containers/{id}/export")
@@ -114,37 +157,48 @@ static ENDPOINTS: &[Endpoint] = &[
     row("containers:archive", "/containers/{id}/archive")
         .exposes("any file of a container, its volumes included").hands_out_files(),
     row("services:logs", "/services/{id}/logs")
-        .exposes("whatever a service's tasks printed").streaming(),
+        .exposes("whatever a service's tasks printed").streaming().opaque(),
     row("tasks:logs", "/tasks/{id}/logs")
-        .exposes("whatever a task printed").streaming(),
+        .exposes("whatever a task printed").streaming().opaque(),
     row("images:search", "/images/search")
         .exposes("answers of the public registry; the engine sends it the client's words"),
     row("images:attestations", "/images/{*name}/attestations")
-        .exposes("how an image was built: provenance and contents"),
+        .exposes("how an image was built: provenance and contents")
+        .holds(&[Env, Commands, Labels, Paths]),
     row("images:export", "/images/get")
         .exposes("every file of any images, as an archive").hands_out_files(),
     row("images:export", "/images/{*name}/get")
         .exposes("every file of one image, as an archive").hands_out_files(),
     row("exec:inspect", "/exec/{id}/json")
-        .exposes("a command that was started in a container, with its arguments"),
+        .exposes("a command that was started in a container, with its arguments")
+        .holds(&[Commands]),
     row("plugins:list", "/plugins")
-        .exposes("every plugin with its settings, environment variables included"),
+        .exposes("every plugin with its settings, environment variables included")
+        .holds(&[Env, Commands, Paths, Options]),
     row("plugins:inspect", "/plugins/{*name}/json")
-        .exposes("one plugin with its settings, environment variables included"),
+        .exposes("one plugin with its settings, environment variables included")
+        .holds(&[Env, Commands, Paths, Options]),
     row("distribution:inspect", "/distribution/{*name}/json")
-        .exposes("an image's digest and platforms; the engine asks the registry that the client names"),
+        .exposes("an image's digest and platforms; the engine asks the registry that the client names")
+        .holds(&[Labels]),
     row("system:df", "/system/df")
-        .exposes("the disk use of every image, container, volume and build cache entry; slow"),
+        .exposes("the disk use of every image, container, volume and build cache entry; slow")
+        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Named),
     row("swarm:inspect", "/swarm")
-        .exposes("the swarm's settings and the tokens that let a machine join it, also as a manager"),
+        .exposes("the swarm's settings and the tokens that let a machine join it, also as a manager")
+        .holds(&[Labels, Options, Tokens]),
     row("secrets:list", "/secrets")
-        .exposes("every secret's name and labels, never its content"),
+        .exposes("every secret's name and labels, never its content")
+        .holds(&[Labels, Options, Tokens]).lists(Lists::Root),
     row("secrets:inspect", "/secrets/{id}")
-        .exposes("one secret's name and labels, never its content"),
+        .exposes("one secret's name and labels, never its content")
+        .holds(&[Labels, Options, Tokens]),
     row("configs:list", "/configs")
-        .exposes("every config with its content"),
+        .exposes("every config with its content")
+        .holds(&[Labels, Options, Tokens]).lists(Lists::Root),
     row("configs:inspect", "/configs/{id}")
-        .exposes("one config with its content"),
+        .exposes("one config with its content")
+        .holds(&[Labels, Options, Tokens]),
 ];
 
 /// What the engine would answer to a `GET` and no name enables.
@@ -207,14 +261,49 @@ impl Endpoint {
 
     const fn hands_out_files(mut self) -> Self {
         self.hands_out_files = true;
+        self.opaque()
+    }
+
+    const fn opaque(mut self) -> Self {
+        self.body = Body::Opaque;
+        self
+    }
+
+    const fn constant(mut self) -> Self {
+        self.body = Body::Constant;
+        self
+    }
+
+    const fn sequence(mut self) -> Self {
+        self.body = Body::Sequence;
+        self
+    }
+
+    const fn holds(mut self, classes: &[Class]) -> Self {
+        self.holds = Classes::of(classes);
+        self
+    }
+
+    const fn lists(mut self, lists: Lists) -> Self {
+        self.lists = lists;
         self
     }
 }
 
-/// An endpoint that only its own name enables, with an answer that ends by itself; the other methods of
-/// [`Endpoint`] say what else there is to say of it.
+/// An endpoint that only its own name enables, with an answer that is one JSON document and ends by itself;
+/// the other methods of [`Endpoint`] say what else there is to say of it.
 const fn row(name: &'static str, path: &'static str) -> Endpoint {
-    Endpoint { name, path, exposes: "", group: None, response: ResponseKind::Bounded, hands_out_files: false }
+    Endpoint {
+        name,
+        path,
+        exposes: "",
+        group: None,
+        response: ResponseKind::Bounded,
+        hands_out_files: false,
+        body: Body::Document,
+        holds: Classes::NONE,
+        lists: Lists::None,
+    }
 }
 
 /// The whole name if it has no colon.
@@ -232,6 +321,10 @@ const fn before_colon(name: &'static str) -> &'static str {
 
 fn serialize_api_path<S: serde::Serializer>(path: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.replace("{*", "{"))
+}
+
+fn serialize_classes<S: serde::Serializer>(classes: &Classes, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(classes.iter().map(Class::name))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Policy: what becomes of a request, as data and pure functions.
 //!
-//! [`catalog`] is the table of all that can ever be allowed, [`acl`] the part of it that is, and
-//! [`verdict`] the one type of the answer. Nothing here does I/O, and nothing here knows another room.
+//! [`catalog`] is the table of all that can ever be allowed, [`acl`] the part of it that is, [`view`] what of
+//! its answers is shown, and [`verdict`] the one type of the answer. Nothing here does I/O, and nothing here
+//! knows another room.
 
 pub mod acl;
 pub mod catalog;
@@ -10,10 +11,21 @@ pub mod path;
 pub mod redaction;
 mod router;
 pub mod verdict;
+pub mod view;
 pub mod visibility;
 
 pub use acl::Acl;
-pub use catalog::{Catalog, DeniedPath, Endpoint, ResponseKind};
+pub use catalog::{Body, Catalog, DeniedPath, Endpoint, ResponseKind};
 pub use names::UnknownName;
 pub use path::{CanonicalPath, PathError};
 pub use verdict::{Allowed, Denied, Reason, Verdict};
+pub use view::View;
+
+/// What a listener lets through, and what it shows of the answers.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// The endpoints that can be asked.
+    pub acl: Acl,
+    /// What of their answers is shown.
+    pub view: View,
+}

@@ -8,6 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::state::InFlightGuard;
+use crate::filter::body::{BodyError, FilteredBody};
 use crate::telemetry::access_log::{AccessLogEntry, Ended};
 use crate::upstream::body::UpstreamBody;
 
@@ -21,9 +22,10 @@ pub struct ResponseBody {
 enum Content {
     Synthetic(Full<Bytes>),
     Upstream(Box<UpstreamBody>),
-    /// The engine broke off. hyper drops what it has not yet sent when a body fails, so the failure is
-    /// passed on one poll later than it came.
-    Failed(Option<hyper::Error>),
+    Filtered(Box<FilteredBody<UpstreamBody>>),
+    /// The engine broke off, or what it sent cannot be filtered. hyper drops what it has not yet sent when a
+    /// body fails, so the failure is passed on one poll later than it came.
+    Failed(Option<BodyError>),
 }
 
 impl ResponseBody {
@@ -39,6 +41,15 @@ impl ResponseBody {
         body
     }
 
+    /// What is shown of the engine's body.
+    pub fn filtered(
+        body: Box<FilteredBody<UpstreamBody>>,
+        entry: Box<AccessLogEntry>,
+        in_flight: InFlightGuard,
+    ) -> Self {
+        Self { content: Content::Filtered(body), entry, _in_flight: in_flight }
+    }
+
     /// hyper asks for nothing more once a body says that it has ended.
     fn note_end(&mut self) {
         if let Content::Upstream(body) = &self.content
@@ -52,29 +63,42 @@ impl ResponseBody {
         self.entry.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         self.note_end();
     }
+
+    fn note_failure(&mut self, error: &BodyError) {
+        self.entry.ended = match error {
+            BodyError::Upstream(_) => Ended::UpstreamAborted,
+            BodyError::Filter(_) => {
+                self.entry.error = Some(error.to_string());
+                Ended::FilterFailed
+            }
+        };
+    }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = match &mut self.content {
             Content::Synthetic(body) => {
                 ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
             }
-            Content::Upstream(body) => ready!(Pin::new(body.as_mut()).poll_frame(cx)),
+            Content::Upstream(body) => {
+                ready!(Pin::new(body.as_mut()).poll_frame(cx)).map(|frame| frame.map_err(BodyError::from))
+            }
+            Content::Filtered(body) => ready!(Pin::new(body.as_mut()).poll_frame(cx)),
             Content::Failed(error) => return Poll::Ready(error.take().map(Err)),
         };
         match &frame {
             Some(Ok(frame)) => self.note_frame(frame),
-            None if matches!(self.content, Content::Upstream(_)) => self.entry.ended = Ended::Complete,
-            None => {}
-            Some(Err(_)) => {
-                self.entry.ended = Ended::UpstreamAborted;
+            None if matches!(self.content, Content::Synthetic(_)) => {}
+            None => self.entry.ended = Ended::Complete,
+            Some(Err(error)) => {
+                self.note_failure(error);
                 self.content = Content::Failed(frame.and_then(Result::err));
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -87,6 +111,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Synthetic(body) => body.is_end_stream(),
             Content::Upstream(body) => body.is_end_stream(),
+            Content::Filtered(body) => body.is_end_stream(),
             Content::Failed(error) => error.is_none(),
         }
     }
@@ -95,7 +120,7 @@ impl Body for ResponseBody {
         match &self.content {
             Content::Synthetic(body) => body.size_hint(),
             Content::Upstream(body) => body.size_hint(),
-            Content::Failed(_) => SizeHint::default(),
+            Content::Filtered(_) | Content::Failed(_) => SizeHint::default(),
         }
     }
 }

@@ -1,29 +1,35 @@
 //! What a listener does with a request: ask policy, then the engine, or make up an answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::body::ResponseBody;
 use super::state::{ConnectionState, InFlightGuard};
+use crate::filter::body::BodyError;
+use crate::filter::response::{Filter, Shown, Unfilterable};
 use crate::http1::headers;
 use crate::http1::health_probe::is_health_probe;
 use crate::http1::synthetic::SyntheticResponse;
-use crate::policy::{Acl, Allowed, Denied, Reason, Verdict};
+use crate::policy::{Allowed, Denied, Endpoint, Policy, Reason, Verdict};
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::upstream::body::UpstreamBody;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// What a listener does with requests.
 pub struct Service {
-    acl: Arc<Acl>,
+    policy: Arc<Policy>,
+    /// What its view makes of answers; `None` if they are shown as they come.
+    filter: Option<Filter>,
     upstream: Arc<Upstream>,
 }
 
 impl Service {
-    /// Lets what `acl` enables through to `upstream`.
-    pub fn new(acl: Arc<Acl>, upstream: Arc<Upstream>) -> Self {
-        Self { acl, upstream }
+    /// Lets what `policy` allows through to `upstream`, and shows what it shows of the answers.
+    pub fn new(policy: Arc<Policy>, upstream: Arc<Upstream>) -> Self {
+        Self { filter: Filter::new(&policy.view), policy, upstream }
     }
 
     /// Answers a request.
@@ -36,7 +42,7 @@ impl Service {
         let in_flight = state.begin();
         let entry = Box::new(AccessLogEntry::begin(client, request.method(), request.uri()));
         let uri = request.uri();
-        match self.acl.judge(request.method(), uri.path(), uri.query()) {
+        match self.policy.acl.judge(request.method(), uri.path(), uri.query()) {
             Verdict::Allowed(allowed) => self.forward(&allowed, &request, entry, in_flight).await,
             Verdict::Denied(denied) => deny(&denied, &request, entry, in_flight),
         }
@@ -56,20 +62,56 @@ impl Service {
             entry.ended = Ended::Complete;
             return synthetic(SyntheticResponse::target_too_long(), entry, in_flight);
         };
-        match self.upstream.get(target, request.headers(), allowed.endpoint.response).await {
-            Ok(response) => {
-                entry.head(response.status());
-                let (mut head, body) = response.into_parts();
-                headers::strip_hop_by_hop(&mut head.headers);
-                // The engine's version is its connection's; hyper sets that of the client's.
-                head.version = Version::HTTP_11;
-                Response::from_parts(head, ResponseBody::upstream(body, entry, in_flight))
-            }
+        let headers = self.request_headers(request.headers(), allowed.endpoint);
+        match self.upstream.get(target, &headers, allowed.endpoint.response).await {
+            Ok(response) => self.show(response, allowed.endpoint, entry, in_flight).await,
             Err(error) => {
                 entry.ended = Ended::UpstreamError;
                 entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
                 entry.hint = self.upstream.hint(&error).map(str::to_owned);
                 synthetic(upstream_error(&error), entry, in_flight)
+            }
+        }
+    }
+
+    fn request_headers<'a>(&self, client: &'a HeaderMap, endpoint: &Endpoint) -> Cow<'a, HeaderMap> {
+        match &self.filter {
+            Some(filter) if filter.rewrites(endpoint) => Cow::Owned(headers::without_content_codings(client)),
+            _ => Cow::Borrowed(client),
+        }
+    }
+
+    /// Answers with what the view shows of the engine's answer.
+    async fn show(
+        &self,
+        mut response: Response<UpstreamBody>,
+        endpoint: &Endpoint,
+        mut entry: Box<AccessLogEntry>,
+        in_flight: InFlightGuard,
+    ) -> Response<ResponseBody> {
+        headers::strip_hop_by_hop(response.headers_mut());
+        // The engine's version is its connection's; hyper sets that of the client's.
+        *response.version_mut() = Version::HTTP_11;
+        let shown = match &self.filter {
+            Some(filter) => filter.show(response, endpoint).await,
+            None => Ok(Shown::Whole(response)),
+        };
+        match shown {
+            Ok(Shown::Whole(response)) => {
+                entry.head(response.status());
+                response.map(|body| ResponseBody::upstream(body, entry, in_flight))
+            }
+            Ok(Shown::Filtered(response)) => {
+                entry.head(response.status());
+                response.map(|body| ResponseBody::filtered(body, entry, in_flight))
+            }
+            Err(error) => {
+                entry.error = Some(error.to_string());
+                entry.ended = match &error {
+                    Unfilterable::Body(BodyError::Upstream(_)) => Ended::UpstreamAborted,
+                    _ => Ended::FilterFailed,
+                };
+                synthetic(SyntheticResponse::bad_gateway(error), entry, in_flight)
             }
         }
     }

@@ -2,17 +2,56 @@
 
 use crate::config::ListenerConfig;
 use crate::net::{BoundListener, ListenAddr};
+use crate::policy::redaction::Class;
+use crate::policy::{Body, Endpoint};
 use crate::tls::{ClientAuth, ServerFiles};
 
 /// Says what is allowed, and warns of names that hand out files.
 pub fn log_allowed(listeners: &[ListenerConfig]) {
-    for name in unique(listeners.iter().flat_map(|listener| listener.acl.names())) {
+    for name in unique(listeners.iter().flat_map(|listener| listener.policy.acl.names())) {
         tracing::info!("Registering {name} handlers");
     }
-    let endpoints = listeners.iter().flat_map(|listener| listener.acl.endpoints());
+    let endpoints = listeners.iter().flat_map(|listener| listener.policy.acl.endpoints());
     for name in unique(endpoints.filter(|row| row.hands_out_files).map(|row| row.name)) {
         tracing::warn!(name, "this name hands out file contents");
     }
+}
+
+/// Says what answers do not show, what they do show of secrets, and what cannot be redacted.
+pub fn log_views(listeners: &[ListenerConfig]) {
+    let omissions = listeners.iter().flat_map(|listener| {
+        let rows = listener.policy.acl.endpoints();
+        rows.filter_map(|row| Some((row.name, listener.policy.view.omission(row)?)))
+    });
+    for (name, omission) in unique(omissions) {
+        tracing::info!(name, "its answers are {omission}");
+    }
+    let showing_env = names_where(listeners, |listener, row| {
+        row.holds.contains(Class::Env) && !listener.policy.view.redaction.classes().contains(Class::Env)
+    });
+    if !showing_env.is_empty() {
+        tracing::info!(
+            names = showing_env.join(","),
+            "these names show environment variables, often passwords; the setting redact=env hides them"
+        );
+    }
+    let unfiltered = names_where(listeners, |listener, row| {
+        row.body == Body::Opaque && !listener.policy.view.redaction.is_none()
+    });
+    for name in unfiltered {
+        tracing::warn!(name, "its answers are not JSON, so nothing of them is redacted");
+    }
+}
+
+/// The names, each once, of the allowed endpoints that a condition holds for.
+fn names_where(
+    listeners: &[ListenerConfig],
+    holds: impl Fn(&ListenerConfig, &Endpoint) -> bool,
+) -> Vec<&'static str> {
+    let names = listeners.iter().flat_map(|listener| {
+        listener.policy.acl.endpoints().filter(|row| holds(listener, row)).map(|row| row.name)
+    });
+    unique(names)
 }
 
 /// Says where clients can connect, and warns where they need to prove nothing.

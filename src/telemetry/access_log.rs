@@ -44,6 +44,8 @@ pub enum Ended {
     UpstreamError,
     /// The engine broke off in the middle of its answer.
     UpstreamAborted,
+    /// The answer, or the rest of it, could not be filtered and was not passed on.
+    FilterFailed,
 }
 
 /// What is told of one request.
@@ -109,7 +111,9 @@ impl AccessLogEntry {
 
     fn level(&self) -> Level {
         match (self.outcome, self.ended) {
-            (Outcome::Allowed, Ended::UpstreamError | Ended::UpstreamAborted) => Level::WARN,
+            (Outcome::Allowed, Ended::UpstreamError | Ended::UpstreamAborted | Ended::FilterFailed) => {
+                Level::WARN
+            }
             (Outcome::Allowed, Ended::Complete | Ended::ClientAborted) => Level::DEBUG,
             _ if self.routine => Level::DEBUG,
             (Outcome::Denied | Outcome::Rejected | Outcome::Limited, _) => Level::WARN,
@@ -174,6 +178,7 @@ impl Ended {
             Self::ClientAborted => "client_aborted",
             Self::UpstreamError => "upstream_error",
             Self::UpstreamAborted => "upstream_aborted",
+            Self::FilterFailed => "filter_failed",
         }
     }
 }
@@ -204,11 +209,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_the_engine_breaks_off_is_a_warning_and_one_that_the_client_does_is_not() {
+    fn an_answer_that_the_engine_breaks_off_or_that_cannot_be_filtered_is_a_warning() {
         assert_eq!(entry(Outcome::Allowed, Ended::Complete).level(), Level::DEBUG);
         assert_eq!(entry(Outcome::Allowed, Ended::ClientAborted).level(), Level::DEBUG);
         assert_eq!(entry(Outcome::Allowed, Ended::UpstreamAborted).level(), Level::WARN);
         assert_eq!(entry(Outcome::Allowed, Ended::UpstreamError).level(), Level::WARN);
+        assert_eq!(entry(Outcome::Allowed, Ended::FilterFailed).level(), Level::WARN);
     }
 
     #[test]

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use docker_proxy_acl::filter::json::Framing;
-use docker_proxy_acl::policy::redaction::{ATTRIBUTES, Classes, MAPS, RULES, STATUS};
-use docker_proxy_acl::policy::visibility::{Lists, NAMED_LISTS};
 use super::json_bodies;
 use crate::support::env_usize;
 use crate::support::rng::{Rng, seed_from};
+use docker_proxy_acl::filter::json::Framing;
+use docker_proxy_acl::policy::redaction::{ATTRIBUTES, Classes, MAPS, RULES, STATUS};
+use docker_proxy_acl::policy::visibility::{Lists, NAMED_LISTS};
 
 const SPACE: [&str; 8] = ["", "", "", "", " ", "\n", "\t \r\n", "  "];
 const NUMBERS: [&str; 10] =

@@ -3,6 +3,7 @@
 #[path = "../../../fuzz/json_bodies.rs"]
 mod json_bodies;
 
+mod answers;
 mod fields;
 mod fuzz;
 mod properties;

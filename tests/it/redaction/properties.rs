@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
+use super::json_bodies::{self, PLANS, Tree, Way};
 use docker_proxy_acl::filter::json::Framing;
 use docker_proxy_acl::filter::redact::{Plan, Redactor};
 use docker_proxy_acl::policy::redaction::{ATTRIBUTES, Handling, MAPS, RULES, Redaction, STATUS};
 use docker_proxy_acl::policy::visibility::{Lists, NAMED_LISTS};
-use super::json_bodies::{self, PLANS, Tree, Way};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

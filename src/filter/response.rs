@@ -1,0 +1,168 @@
+//! What is done with an answer, by its head: shown as it comes, filtered, or not shown at all.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Response, StatusCode};
+use thiserror::Error;
+
+use super::body::{BodyError, FilteredBody};
+use super::json::Framing;
+use super::redact::{Plan, Redactor};
+use crate::policy::visibility::Lists;
+use crate::policy::{Body, Endpoint, View};
+use crate::upstream::body::UpstreamBody;
+
+/// The media types of JSON, and of objects one after the other, that engines answer with.
+static JSON: [&str; 5] = [
+    "application/json",
+    "application/x-ndjson",
+    "application/ndjson",
+    "application/jsonl",
+    "application/json-seq",
+];
+
+/// Fields of a head that say something of the bytes that follow, which filtering makes untrue.
+#[rustfmt::skip] // one a line
+static ABOUT_THE_BYTES: [HeaderName; 7] = [
+    header::CONTENT_LENGTH,
+    header::ETAG,
+    header::ACCEPT_RANGES,
+    header::TRAILER,
+    HeaderName::from_static("content-md5"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+];
+
+/// Why nothing of an answer is shown.
+#[derive(Debug, Error)]
+pub enum Unfilterable {
+    /// It is compressed, which was not asked for.
+    #[error("the answer cannot be filtered: it has a content encoding")]
+    ContentEncoding,
+    /// It is not JSON, or says that it is not UTF-8.
+    #[error("the answer cannot be filtered: its content type is not JSON")]
+    ContentType,
+    /// It cannot be filtered from its first bytes on, or never came.
+    #[error(transparent)]
+    Body(BodyError),
+}
+
+/// What a listener does with the answers of the engine.
+#[derive(Debug, Clone)]
+pub struct Filter(Arc<Plan>);
+
+/// An answer of which the view is shown.
+pub enum Shown {
+    /// As it comes.
+    Whole(Response<UpstreamBody>),
+    /// Rewritten as it comes.
+    Filtered(Response<Box<FilteredBody<UpstreamBody>>>),
+}
+
+impl Filter {
+    /// The filter for a view; `None` if that shows everything.
+    pub fn new(view: &View) -> Option<Self> {
+        (!view.is_whole()).then(|| Self(Arc::new(Plan::new(view.redaction.clone(), view.visibility.clone()))))
+    }
+
+    /// Whether answers of an endpoint are rewritten, so that the engine must not compress them.
+    pub fn rewrites(&self, endpoint: &Endpoint) -> bool {
+        endpoint.body.is_json()
+    }
+
+    /// What is shown of an answer. An answer that ends by itself is waited for until its first bytes have
+    /// passed, so that one that cannot be filtered becomes an error instead of a cut connection.
+    ///
+    /// # Errors
+    /// [`Unfilterable`] if nothing of it can be shown.
+    pub async fn show(
+        &self,
+        response: Response<UpstreamBody>,
+        endpoint: &Endpoint,
+    ) -> Result<Shown, Unfilterable> {
+        let Some(framing) = framing(endpoint.body, response.status()) else {
+            return Ok(Shown::Whole(response));
+        };
+        let is_answer = response.status().is_success();
+        let (mut head, body) = response.into_parts();
+        check(&head.headers)?;
+        for name in &ABOUT_THE_BYTES {
+            head.headers.remove(name);
+        }
+        let lists = if is_answer { endpoint.lists } else { Lists::None };
+        let redactor = Redactor::new(Arc::clone(&self.0), framing, lists);
+        let mut body = Box::new(FilteredBody::new(body, redactor));
+        if framing == Framing::Document {
+            body.begin().await.map_err(Unfilterable::Body)?;
+        }
+        Ok(Shown::Filtered(Response::from_parts(head, body)))
+    }
+}
+
+/// How an answer is read; `None` if it is shown as it comes. An error is a JSON document whatever was asked
+/// for, and one without a body (RFC 9110 section 6.4.1) holds nothing.
+fn framing(body: Body, status: StatusCode) -> Option<Framing> {
+    match (body, status) {
+        (_, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => None,
+        (Body::Sequence, status) if status.is_success() => Some(Framing::Sequence),
+        (Body::Document | Body::Sequence, _) => Some(Framing::Document),
+        (Body::Opaque | Body::Constant, status) if status.is_success() => None,
+        (Body::Opaque | Body::Constant, _) => Some(Framing::Document),
+    }
+}
+
+fn check(headers: &HeaderMap) -> Result<(), Unfilterable> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Unfilterable::ContentEncoding);
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(text), None) if is_json(text) => Ok(()),
+        _ => Err(Unfilterable::ContentType),
+    }
+}
+
+/// Whether a content type is JSON in UTF-8.
+fn is_json(text: &str) -> bool {
+    let mut parts = text.split(';').map(|part| part.trim().to_ascii_lowercase());
+    let essence = parts.next().unwrap_or_default();
+    JSON.contains(&essence.as_str())
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some(("charset", charset)) => charset.trim_matches('"') == "utf-8",
+            _ => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_told_by_its_content_type() {
+        for good in [
+            "application/json",
+            "Application/JSON; charset=UTF-8",
+            "application/json;charset=\"utf-8\"",
+            "application/x-ndjson",
+            "application/json-seq",
+        ] {
+            assert!(is_json(good), "{good}");
+        }
+        for bad in
+            ["", "text/plain", "application/jsonp", "application/json; charset=utf-16", "application/*"]
+        {
+            assert!(!is_json(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_read_as_a_document_whatever_was_asked_for() {
+        for body in [Body::Document, Body::Sequence, Body::Opaque, Body::Constant] {
+            assert_eq!(framing(body, StatusCode::NOT_FOUND), Some(Framing::Document));
+            assert_eq!(framing(body, StatusCode::NO_CONTENT), None);
+        }
+        assert_eq!(framing(Body::Sequence, StatusCode::OK), Some(Framing::Sequence));
+        assert_eq!(framing(Body::Opaque, StatusCode::OK), None);
+    }
+}
