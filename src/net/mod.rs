@@ -1,6 +1,7 @@
 //! Addresses and sockets: where the proxy listens, whom it talks to, and who is at the other end.
 
 pub mod address;
+mod directory;
 pub mod listener;
 pub mod peer;
 pub mod socket;

@@ -1,28 +1,30 @@
 //! The listening socket's file is made safely, replaced only when stale, and removed only when ours.
 
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::ffi::OsStr;
+use std::os::unix::fs::{MetadataExt, chown, lchown, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::files::{mode, set_mode};
-use crate::support::http;
+use crate::support::http::{self, connect};
 use crate::support::mock::{Mock, OK};
 use crate::support::process::signal;
-use crate::support::proxy::{PROGRAM, Proxy, program, until_gone};
+use crate::support::proxy::{PROGRAM, Proxy, until_gone};
 use crate::support::until;
 
 fn engine() -> Mock {
     Mock::answering(OK)
 }
 
-/// Starts a proxy that is expected not to; what it printed on standard error.
+/// Starts a proxy that is expected not to; what it printed.
 fn refusal(listen: &Path, upstream: &Path) -> String {
-    let mut command = program();
-    command.args(["-a", "info", "--listen"]).arg(listen).arg("--upstream").arg(upstream);
-    let output = command.output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{stderr}");
-    stderr
+    let listen: [&OsStr; 2] = ["--listen".as_ref(), listen.as_os_str()];
+    let mut proxy = Proxy::builder(upstream).allow("info").args(listen).spawn();
+    let status = proxy.wait();
+    let line = proxy.logged(&["error:"]);
+    assert!(!status.success(), "{line}");
+    line
 }
 
 #[test]
@@ -106,6 +108,21 @@ fn a_live_socket_is_left_alone() {
 }
 
 #[test]
+fn a_socket_whose_queue_is_full_is_in_use_and_not_waited_for() {
+    let engine = engine();
+    let builder = Proxy::builder(engine.socket()).allow("info");
+    std::fs::create_dir(builder.socket().parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(builder.socket()).unwrap();
+    // A queue of one, which nobody empties.
+    rustix::net::listen(&listener, 0).unwrap();
+    let _queued = connect(builder.socket());
+    let mut proxy = builder.spawn();
+    assert_eq!(proxy.wait().code(), Some(1));
+    proxy.logged(&["another docker-proxy-acl is listening there"]);
+    assert!(proxy.socket().exists());
+}
+
+#[test]
 fn of_two_that_start_at_once_one_listens() {
     let engine = engine();
     let directory = tempfile::tempdir().unwrap();
@@ -158,6 +175,133 @@ fn a_directory_in_which_others_could_swap_it_is_refused() {
     std::os::unix::fs::chown(&unsafe_directory, Some(4321), None).unwrap();
     let stderr = refusal(&unsafe_directory.join("s"), engine.socket());
     assert!(stderr.contains("belongs to another user"), "{stderr}");
+}
+
+/// A user that is neither root nor the proxy's.
+const OTHER: u32 = 4321;
+
+/// A link that belongs to another user.
+fn link_of_another(to: &Path, at: &Path) {
+    symlink(to, at).unwrap();
+    lchown(at, Some(OTHER), None).unwrap();
+}
+
+/// A directory like /tmp: everyone may make something in it, and nobody replace what is another's.
+fn sticky(parent: &Path) -> PathBuf {
+    let directory = parent.join("sticky");
+    std::fs::create_dir(&directory).unwrap();
+    set_mode(&directory, 0o1777);
+    directory
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_link_of_another_user_s_on_the_way_is_refused() {
+    let engine = engine();
+    let directory = tempfile::tempdir().unwrap();
+    let behind = directory.path().join("behind");
+    std::fs::create_dir(&behind).unwrap();
+    let sticky = sticky(directory.path());
+    let way = sticky.join("way");
+    link_of_another(&behind, &way);
+    for listen in [way.join("s"), way.join("new/s"), sticky.join("../sticky/way/s")] {
+        let stderr = refusal(&listen, engine.socket());
+        assert!(stderr.contains(&format!("the link {} belongs to another user", way.display())), "{stderr}");
+    }
+    assert_eq!(std::fs::read_dir(&behind).unwrap().count(), 0, "nothing is made behind it");
+
+    // Also when only a link of root's leads to it.
+    let indirect = directory.path().join("indirect");
+    symlink(&way, &indirect).unwrap();
+    assert!(refusal(&indirect.join("s"), engine.socket()).contains("belongs to another user"));
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn links_of_root_s_on_the_way_are_followed() {
+    let engine = engine();
+    let directory = tempfile::tempdir().unwrap();
+    let behind = directory.path().join("behind");
+    std::fs::create_dir(&behind).unwrap();
+    let way = sticky(directory.path()).join("way");
+    symlink("../behind", &way).unwrap();
+    let listen = way.join("s");
+    let mut proxy =
+        Proxy::builder(engine.socket()).allow("info").args(["--listen".as_ref(), listen.as_os_str()]).start();
+    assert_eq!(http::get(&behind.join("s"), "/info").text(), "ok");
+    // Where it was bound it is removed, wherever the link leads by then.
+    std::fs::remove_file(&way).unwrap();
+    proxy.signal("TERM");
+    assert!(proxy.wait().success());
+    assert!(!behind.join("s").exists());
+}
+
+/// The race: the way leads to an empty directory while it is judged and bound in, and as soon as the socket is
+/// there, to root's file, whose group and mode would be set.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_link_that_turns_during_the_start_makes_no_file_of_root_s_accessible() {
+    const STARTS: usize = 15;
+    let engine = engine();
+    chown(engine.socket(), None, Some(OTHER)).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (bound, secret) = (at("empty/docker.sock"), at("secrets/docker.sock"));
+    for place in ["empty", "secrets"] {
+        std::fs::create_dir(at(place)).unwrap();
+    }
+    std::fs::write(&secret, "secret").unwrap();
+    set_mode(&secret, 0o600);
+    let sticky = sticky(directory.path());
+    let (way, next) = (sticky.join("way"), sticky.join("next"));
+    for _ in 0..STARTS {
+        let _ = std::fs::remove_file(&way);
+        let _ = std::fs::remove_file(&bound);
+        link_of_another(&at("empty"), &way);
+        link_of_another(&at("secrets"), &next);
+        let proxy = Proxy::builder(engine.socket())
+            .allow("info")
+            .args(["--listen".as_ref(), way.join("docker.sock").as_os_str()])
+            .spawn();
+        let decided = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !bound.exists() && !decided.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+                std::fs::rename(&next, &way).unwrap();
+            });
+            until("it has started, or not", || {
+                proxy.log().iter().any(|line| line.contains("Listening on") || line.contains("error:"))
+            });
+            decided.store(true, Ordering::Relaxed);
+        });
+        drop(proxy);
+        let of = secret.metadata().unwrap();
+        assert_eq!((of.mode() & 0o7777, of.uid(), of.gid()), (0o600, 0, 0));
+    }
+    assert!(!bound.exists(), "nothing is made behind it");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_socket_mounted_where_docker_made_a_directory_lends_no_group() {
+    let directory = tempfile::tempdir().unwrap();
+    chown(directory.path(), None, Some(OTHER)).unwrap();
+    let proxy = Proxy::builder(directory.path()).allow("info").start();
+    assert_ne!(proxy.socket().metadata().unwrap().gid(), OTHER);
+}
+
+/// 107 bytes is what `sun_path` holds; a long name in a directory that has a short one is all right too.
+#[test]
+fn the_longest_path_that_a_socket_can_have_is_listened_on() {
+    let engine = engine();
+    let directory = tempfile::tempdir().unwrap();
+    let room = 107 - directory.path().as_os_str().len() - 1;
+    let socket = directory.path().join("s".repeat(room));
+    let _proxy =
+        Proxy::builder(engine.socket()).allow("info").args(["--listen".as_ref(), socket.as_os_str()]).start();
+    assert_eq!(http::get(&socket, "/info").text(), "ok");
 }
 
 #[test]
