@@ -20,7 +20,8 @@ use crate::sandbox::privileges::{self, PrivilegeError};
 use crate::system::drain::{Drain, Drained};
 use crate::system::rlimit;
 use crate::system::signals::{InstalledSignals, ReloadSignal};
-use crate::telemetry::log;
+use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
+use crate::telemetry::log::{self, Log};
 use crate::tls::{CertError, Reload, ReloadTrigger, TlsAcceptor};
 use crate::upstream::Upstream;
 
@@ -51,11 +52,19 @@ pub enum StartError {
 /// that were created by then are removed again.
 pub fn run(config: Config) -> Result<(), StartError> {
     let signals = InstalledSignals::install()?;
-    log::init(config.log);
-    let prepared = prepare(config)?;
+    let log = log::init(config.log);
+    let prepared = prepare(config, &log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(serve(prepared, signals))
+    let result = runtime.block_on(serve(prepared, signals));
+    // With it go the tasks that are left, each with its line.
+    runtime.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
+    write_summaries();
+    log.flush();
+    result
 }
+
+/// How long the end waits for what is done beside the loop, such as the resolving of a name.
+const BLOCKING_TASKS_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What serving needs, once the process has given up everything else.
 struct Prepared {
@@ -69,12 +78,13 @@ struct PreparedListener {
     security: ListenerSecurity,
 }
 
-fn prepare(config: Config) -> Result<Prepared, StartError> {
+fn prepare(config: Config, log: &Log) -> Result<Prepared, StartError> {
     startup::log_allowed(&config.listeners);
     startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
     let listeners = bind_all(&config.listeners)?;
-    if let Err(error) = confine(&config) {
+    // The first thread is born inside, as are all that follow.
+    if let Err(error) = confine(&config).and_then(|()| Ok(log.start_writer()?)) {
         listeners.into_iter().for_each(|listener| listener.bound.close());
         return Err(error);
     }
@@ -142,6 +152,7 @@ async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), Star
         drain.spawn(listener_task);
     }
     tokio::spawn(evict_loop(Arc::clone(&upstream)));
+    tokio::spawn(summary_loop());
     // By itself: an engine that is far away may take its time, and a signal to stop must not wait for it.
     tokio::spawn(warn_without_engine(upstream));
 
@@ -184,6 +195,14 @@ async fn evict_loop(upstream: Arc<Upstream>) {
     loop {
         ticks.tick().await;
         upstream.evict_idle();
+    }
+}
+
+async fn summary_loop() {
+    let mut ticks = tokio::time::interval(SUMMARY_INTERVAL);
+    loop {
+        ticks.tick().await;
+        write_summaries();
     }
 }
 

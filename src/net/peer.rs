@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use tokio::net::UnixStream;
 
@@ -35,7 +35,30 @@ pub struct TlsIdentity {
     pub alternative_names: Vec<String>,
 }
 
+/// Whose share of something a connection takes: what stays the same from one connection to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PeerKey {
+    /// A user of this host.
+    Uid(u32),
+    /// The holder of a certificate: its names.
+    Subject(String),
+    /// A machine without one; of an IPv6 address the network, within which a machine may choose.
+    Addr(IpAddr),
+}
+
 impl Peer {
+    /// What tells this client from others.
+    pub fn key(&self) -> PeerKey {
+        match self {
+            Self::Unix { uid, .. } => PeerKey::Uid(*uid),
+            Self::Tcp { identity: Some(identity), .. } => PeerKey::Subject(identity.to_string()),
+            Self::Tcp { addr, identity: None } => PeerKey::Addr(match addr.ip().to_canonical() {
+                v4 @ IpAddr::V4(_) => v4,
+                IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+            }),
+        }
+    }
+
     /// Who connected to a Unix socket.
     ///
     /// # Errors
@@ -118,6 +141,22 @@ mod tests {
             identity.to_string(),
             r#"cn="eve\nallowed status=200",san="eve.example",san="\" cn=\"bob""#
         );
+    }
+
+    #[test]
+    fn a_client_is_its_user_its_certificate_or_its_machine() {
+        let tcp =
+            |ip: &str, port| Peer::Tcp { addr: SocketAddr::new(ip.parse().unwrap(), port), identity: None };
+        let unix = |uid, pid| Peer::Unix { uid, pid };
+        assert_eq!(unix(7, 1).key(), unix(7, 2).key());
+        assert_ne!(unix(7, 1).key(), unix(8, 1).key());
+        assert_eq!(tcp("192.0.2.1", 1).key(), tcp("::ffff:192.0.2.1", 2).key());
+        assert_ne!(tcp("192.0.2.1", 1).key(), tcp("192.0.2.2", 1).key());
+        assert_eq!(tcp("2001:db8::1", 1).key(), tcp("2001:db8::2:1", 1).key());
+        assert_ne!(tcp("2001:db8::1", 1).key(), tcp("2001:db8:0:1::1", 1).key());
+        let alice = TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![] };
+        let with = |ip| tcp(ip, 1).with_identity(alice.clone()).key();
+        assert_eq!(with("192.0.2.1"), with("192.0.2.2"));
     }
 
     #[test]

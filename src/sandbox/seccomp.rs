@@ -7,6 +7,8 @@
 //! accept4 brk close connect epoll_ctl epoll_wait exit_group fcntl futex getsockopt munmap ppoll read
 //! recvfrom rt_sigaction rt_sigreturn sendto shutdown sigaltstack socket statx unlink write writev
 //!
+//! and those that start a thread, which are a group of their own.
+//!
 //! To them come those that libc, std, tokio and the kernel take in their place or beside them, when memory
 //! grows, on other versions and on other processors: each group says for what.
 //!
@@ -155,6 +157,18 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_time, &[]),
         ],
     },
+    // Threads are started inside: one that writes the log, those that read files and resolve names. They
+    // share all with the process, so no process is started by it.
+    CallGroup {
+        when: When::Always,
+        calls: &[
+            Call(libc::SYS_clone, &[Bits(0, libc::CLONE_THREAD, libc::CLONE_THREAD)]),
+            Call(libc::SYS_set_robust_list, &[]),
+            Call(libc::SYS_rseq, &[]),
+            Call(libc::SYS_sched_getaffinity, &[]),
+            Call(libc::SYS_prctl, &[Is(0, libc::PR_SET_NAME)]),
+        ],
+    },
     // Hash maps' keys and TLS.
     CallGroup { when: When::Always, calls: &[Call(libc::SYS_getrandom, &[])] },
     // Signals arrive, and the process ends: in order, by abort(3) or by its own stack overflow handler.
@@ -215,17 +229,12 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_readlink, &[]),
         ],
     },
-    // getaddrinfo(3), in a thread of tokio's: the thread, the resolver's datagrams, nscd's or
-    // systemd-resolved's socket, and libraries that /etc/nsswitch.conf names. Its netlink socket, which
-    // asks for the kinds of addresses that this host has, it can do without.
+    // getaddrinfo(3): the resolver's datagrams, nscd's or systemd-resolved's socket, and libraries that
+    // /etc/nsswitch.conf names. Its netlink socket, which asks for the kinds of addresses that this host
+    // has, it can do without.
     CallGroup {
         when: When::UpstreamIsNamed,
         calls: &[
-            Call(libc::SYS_clone, &[Bits(0, libc::CLONE_THREAD, libc::CLONE_THREAD)]),
-            Call(libc::SYS_set_robust_list, &[]),
-            Call(libc::SYS_rseq, &[]),
-            Call(libc::SYS_sched_getaffinity, &[]),
-            Call(libc::SYS_prctl, &[Is(0, libc::PR_SET_NAME)]),
             Call(libc::SYS_socket, &[Is(0, libc::AF_UNIX), Bits(1, KIND, libc::SOCK_STREAM), Is(2, 0)]),
             Call(libc::SYS_socket, &[Is(0, libc::AF_INET), Bits(1, KIND, libc::SOCK_DGRAM)]),
             Call(libc::SYS_socket, &[Is(0, libc::AF_INET6), Bits(1, KIND, libc::SOCK_DGRAM)]),
@@ -362,10 +371,24 @@ mod tests {
     }
 
     #[test]
-    fn threads_are_started_only_to_resolve_names() {
-        assert!(!listed(UpstreamKind::Unix, &[]).contains_key(&libc::SYS_clone));
-        assert!(!listed(UpstreamKind::Ip(1), &[]).contains_key(&libc::SYS_clone));
-        assert!(listed(UpstreamKind::Name(1), &[]).contains_key(&libc::SYS_clone));
+    fn threads_are_started_and_processes_are_not() {
+        for kind in KINDS {
+            let rules = listed(kind, &[]);
+            assert_eq!(
+                rules[&libc::SYS_clone].len(),
+                1,
+                "only on condition that it is a thread, for {kind:?}"
+            );
+            for number in [
+                libc::SYS_clone3,
+                #[cfg(target_arch = "x86_64")]
+                libc::SYS_fork,
+                #[cfg(target_arch = "x86_64")]
+                libc::SYS_vfork,
+            ] {
+                assert!(!rules.contains_key(&number), "{number} for {kind:?}");
+            }
+        }
     }
 
     #[test]

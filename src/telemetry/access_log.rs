@@ -1,14 +1,16 @@
 //! The access log: one entry for each request, written when it has ended.
 //!
 //! An entry is filled in on the request's way and written when it is dropped, so that there is exactly
-//! one whatever happens to the request.
+//! one whatever happens to the request. Of a client that makes many in a second, those that are worth a
+//! warning become one line with a count.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
 use tracing::Level;
 
+use super::refusals::{Counts, Logged, Refusals, Summary};
 use crate::net::Peer;
 
 /// Whose a connection is, and where it came in.
@@ -153,11 +155,46 @@ macro_rules! write_entry {
 impl Drop for AccessLogEntry {
     fn drop(&mut self) {
         if self.level() == Level::WARN {
-            write_entry!(Level::WARN, self);
+            let logged = refusals().note(&self.client, self.outcome, Instant::now());
+            if logged == Logged::InFull {
+                write_entry!(Level::WARN, self);
+            }
         } else if tracing::enabled!(target: "access", Level::DEBUG) {
             write_entry!(Level::DEBUG, self);
         }
     }
+}
+
+/// How often [`write_summaries`] is to be called.
+pub const SUMMARY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writes a line for each client some of whose requests got none of their own since the last time.
+pub fn write_summaries() {
+    let summaries = refusals().take_counted(Instant::now());
+    for Summary { client, counts } in summaries {
+        let Counts { denied, rejected, limited, failed } = counts;
+        let some = |count: u64| (count > 0).then_some(count);
+        let peer = client.as_ref().map(|client| &client.peer);
+        tracing::warn!(
+            target: "access",
+            denied = some(denied),
+            rejected = some(rejected),
+            limited = some(limited),
+            failed = some(failed),
+            client.uid = peer.and_then(|peer| peer.uid()),
+            client.pid = peer.and_then(|peer| peer.pid()),
+            client.addr = peer.and_then(|peer| peer.addr()).map(tracing::field::display),
+            tls.subject = peer.and_then(|peer| peer.identity()).map(tracing::field::display),
+            listener = client.as_ref().map(|client| &*client.listener),
+            "more requests than are logged one by one"
+        );
+    }
+}
+
+/// Those of the whole process, as the log is the whole process's.
+fn refusals() -> MutexGuard<'static, Refusals> {
+    static REFUSALS: LazyLock<Mutex<Refusals>> = LazyLock::new(Mutex::default);
+    REFUSALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Outcome {

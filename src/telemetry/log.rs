@@ -2,12 +2,18 @@
 //!
 //! Lines of text carry no time: whoever collects them (journald, `docker logs`) adds it.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
+use std::io;
+use std::panic::PanicHookInfo;
+use std::time::Duration;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use super::log_queue::LogQueue;
 
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +48,31 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Starts to log, once and for the whole process.
-pub fn init(config: LogConfig) {
+/// The process's log. Lines that still wait at the end need [`Log::flush`].
+#[derive(Debug, Clone)]
+pub struct Log(LogQueue);
+
+impl Log {
+    /// From here on nobody who logs waits for whoever reads the log: lines wait for a thread of their own,
+    /// and those for which there is no room are dropped and counted.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start_writer(&self) -> io::Result<()> {
+        self.0.start_writer()
+    }
+
+    /// Waits until every line is written, for a moment at most.
+    pub fn flush(&self) {
+        const LIMIT: Duration = Duration::from_secs(1);
+        self.0.flush(LIMIT);
+    }
+}
+
+/// Starts to log, once and for the whole process. Until [`Log::start_writer`] each line is written at
+/// once.
+pub fn init(config: LogConfig) -> Log {
+    let queue = LogQueue::default();
     let level = match config.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
@@ -53,10 +82,21 @@ pub fn init(config: LogConfig) {
     };
     // Where the log cannot be written, standard error may be gone too, and complaining there would panic.
     let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
+    let lines = lines.with_writer(queue.clone());
     match config.format {
         LogFormat::Text => lines.event_format(TextFormat).init(),
         LogFormat::Json => lines.json().flatten_event(true).with_target(false).init(),
     }
+    std::panic::set_hook(Box::new(log_panic));
+    Log(queue)
+}
+
+/// A panic ends one client's task. It goes where all else goes, because standard error may be as full as
+/// standard output.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(backtrace, "{}", panic.to_string().replace('\n', " "));
 }
 
 /// `message field=value`, with the level before it unless it is the ordinary one.

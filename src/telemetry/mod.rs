@@ -2,3 +2,5 @@
 
 pub mod access_log;
 pub mod log;
+mod log_queue;
+mod refusals;

@@ -41,6 +41,7 @@ mod soak;
 mod command_line;
 mod healthcheck;
 mod log_lines;
+mod log_under_load;
 mod sandbox;
 mod socket_file;
 mod start_and_stop;

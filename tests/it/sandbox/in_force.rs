@@ -22,6 +22,21 @@ fn it_is_in_force_and_in_the_log_before_the_first_client_comes() {
 }
 
 #[test]
+fn every_thread_is_born_inside() {
+    let engine = Mock::answering(OK);
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    assert_eq!(proxy.get("/info").text(), "ok");
+    let threads = std::fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
+    let threads: Vec<u32> =
+        threads.map(|one| one.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    assert!(threads.len() > 1, "the log has a thread of its own");
+    for thread in threads {
+        assert_eq!([status(thread, "NoNewPrivs"), status(thread, "Seccomp")], ["1", "2"]);
+        assert_eq!(status(thread, "Seccomp_filters"), status(proxy.pid(), "Seccomp_filters"));
+    }
+}
+
+#[test]
 fn it_is_left_out_only_when_told() {
     let engine = Mock::answering(OK);
     let proxy = || Proxy::builder(engine.socket()).allow("info");

@@ -57,7 +57,6 @@ table! {
     execute_a_program_where_names_are_resolved: execute, NAME, ALL => ENOSYS;
     start_a_process: start_a_process, UNIX, ALL => ENOSYS;
     start_a_process_where_names_are_resolved: start_a_process, NAME, ALL => ENOSYS;
-    start_a_thread: start_a_thread, UNIX, ALL => ENOSYS;
     trace_a_process: trace, UNIX, ALL => ENOSYS;
     mount: mount, UNIX, ALL => ENOSYS;
     enter_a_new_root: enter_a_new_root, UNIX, ALL => ENOSYS;
@@ -91,6 +90,7 @@ table! {
     rename_its_socket: rename_own_socket, UNIX, ALL => ENOSYS;
     read_its_own_memory_map: read_memory_map, UNIX, ALL => EACCES;
     catch_a_panic_with_its_backtrace: catch_a_panic, UNIX, ALL => WORKS;
+    start_a_thread: start_a_thread, UNIX, ALL => WORKS;
     remove_its_socket: remove_own_socket, UNIX, ALL => WORKS;
     read_a_certificate: read_certificate, UNIX, ALL => WORKS;
     read_a_certificate_that_was_renewed: read_a_renewed_certificate, UNIX, ALL => WORKS;
