@@ -6,10 +6,11 @@ use std::cell::RefCell;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
-use docker_proxy_acl::inbound::{ConnectionContext, ConnectionLimits, Limits, serve_connection};
+use docker_proxy_acl::inbound::{ConnectionContext, ConnectionLimits, Limits, PaceLimits, serve_connection};
 use docker_proxy_acl::net::{Address, DisconnectWatcher, Peer, Socket};
 use docker_proxy_acl::policy::catalog::ENGINE;
 use docker_proxy_acl::policy::{Acl, CanonicalPath, Policy, Verdict, View, names};
+use docker_proxy_acl::proxy::limits::RequestLimits;
 use docker_proxy_acl::proxy::service::Service;
 use docker_proxy_acl::system::drain::Drain;
 use docker_proxy_acl::telemetry::access_log::Client;
@@ -83,11 +84,13 @@ impl Bench {
         };
         let upstream = Upstream::new(&config).expect("without TLS there is nothing to load");
         let acl = Acl::from_names(&ENGINE, NAMED).expect("the names are names");
+        let limits = RequestLimits { requests: 64, load: 64, client_share: 100 };
         let (client, watched) = UnixStream::pair().expect("a pair of sockets");
         Self {
             service: Arc::new(Service::new(
                 Arc::new(Policy { acl, view: View::default() }),
                 Arc::new(upstream),
+                limits,
             )),
             heads,
             drain: Drain::default(),
@@ -109,6 +112,7 @@ impl Bench {
             limits: Limits {
                 header_timeout: Duration::from_secs(5),
                 idle_timeout: Duration::from_secs(5),
+                pace: PaceLimits { stall_timeout: None, min_rate: 0 },
                 connections: ConnectionLimits { total: 1, per_uid: 1 },
             },
             drain: self.drain.clone(),

@@ -140,7 +140,8 @@ async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), Star
     for (listener, listener_config) in listeners.into_iter().zip(&config.listeners) {
         startup::log_listener(&listener.bound, listener_config);
         let name = listener.bound.to_string().into();
-        let service = Arc::new(Service::new(Arc::clone(&listener_config.policy), Arc::clone(&upstream)));
+        let policy = Arc::clone(&listener_config.policy);
+        let service = Arc::new(Service::new(policy, Arc::clone(&upstream), config.requests));
         let listener_task = accept_loop(
             listener.bound.into_tokio()?,
             name,

@@ -185,6 +185,7 @@ class Contender:
                     self.program, "-a", names, *listen,
                     "--upstream", f"unix://{upstream}", "--idle-timeout", "1h",
                     "--max-connections", str(MANY), "--max-connections-per-uid", str(MANY),
+                    "--max-requests", str(MANY), "--client-share", "100",
                 ]
             case "nginx":
                 listen = f"listen unix:{self.socket} backlog=4096;"

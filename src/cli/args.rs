@@ -243,6 +243,28 @@ pub struct LimitArgs {
     #[arg(long, value_name = "TIME", default_value = "90s", value_parser = positive_duration)]
     #[arg(env = "DOCKER_PROXY_ACL_IDLE_TIMEOUT")]
     pub idle_timeout: Duration,
+    /// How long a client may take nothing of an answer that waits for it; 0 is forever
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_STALL_TIMEOUT")]
+    pub stall_timeout: Duration,
+    /// What a client has to take each second of an answer, streams excepted, that has kept waiting for it
+    /// for a minute; 0 is nothing
+    #[arg(long, value_name = "SIZE", default_value = "1KiB", value_parser = size)]
+    #[arg(env = "DOCKER_PROXY_ACL_MIN_RATE")]
+    pub min_rate: u64,
+    /// Answers that a listener gives at one time; events do not count
+    #[arg(long, value_name = "N", default_value = "256", env = "DOCKER_PROXY_ACL_MAX_REQUESTS")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_requests: u32,
+    /// What they may cost the engine together: a stream of stats 1, a log that is followed 2, an archive,
+    /// an export, or all sizes 16
+    #[arg(long, value_name = "N", default_value = "128", env = "DOCKER_PROXY_ACL_MAX_LOAD")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_load: u32,
+    /// What one client may take of --max-requests and --max-load, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "50", env = "DOCKER_PROXY_ACL_CLIENT_SHARE")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub client_share: u8,
     /// Connections that a listener takes at one time
     #[arg(long, value_name = "N", default_value = "4096", env = "DOCKER_PROXY_ACL_MAX_CONNECTIONS")]
     pub max_connections: usize,
@@ -333,6 +355,23 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
         .and_then(|time| if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) })
 }
 
+/// A number of bytes with a unit, such as `1KiB` or `2MB`; without one it counts bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit.trim_start() {
+        "" | "B" => Some(1),
+        "kB" | "KB" => Some(1000),
+        "KiB" => Some(1 << 10),
+        "MB" => Some(1_000_000),
+        "MiB" => Some(1 << 20),
+        _ => None,
+    };
+    let bytes =
+        number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.ok_or_else(|| "write a size such as 512, 1KiB or 2MB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,5 +387,17 @@ mod tests {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
         assert!(positive_duration("0").is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in
+            [("0", 0), ("512", 512), ("7B", 7), ("1KiB", 1024), ("2 MB", 2_000_000), ("3MiB", 3 << 20)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "KiB", "-1", "+1", "1.5KiB", "1XB", "99999999999999999999", "99999999999999MiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 }

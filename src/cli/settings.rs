@@ -27,6 +27,11 @@ impl ServeArgs {
             limits: LimitSettings {
                 header_timeout: self.limits.header_timeout,
                 idle_timeout: self.limits.idle_timeout,
+                stall_timeout: self.limits.stall_timeout,
+                min_rate: self.limits.min_rate,
+                max_requests: self.limits.max_requests,
+                max_load: self.limits.max_load,
+                client_share: self.limits.client_share,
                 max_connections: self.limits.max_connections,
                 max_connections_per_uid: self.limits.max_connections_per_uid,
                 shutdown_timeout: self.limits.shutdown_timeout,

@@ -14,13 +14,14 @@ pub use settings::{
     DockerEnv, ListenSetting, SandboxMode, Setting, Settings, UpstreamSettings, ViewSettings,
 };
 
-use crate::inbound::{ConnectionLimits, Limits};
+use crate::inbound::{ConnectionLimits, Limits, PaceLimits};
 use crate::net::unix::{SocketFile, SocketGroup};
 use crate::net::{Address, ListenAddr};
 use crate::policy::catalog::ENGINE;
 use crate::policy::redaction::{Classes, Glob, Redaction};
 use crate::policy::visibility::{Selector, Visibility};
 use crate::policy::{Acl, Policy, View};
+use crate::proxy::limits::RequestLimits;
 use crate::sandbox::privileges::{RunAs, RunAsGroup};
 use crate::sandbox::{Requirements, UpstreamKind};
 use crate::system::users;
@@ -38,6 +39,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// What a client may take of time and room.
     pub limits: Limits,
+    /// What the answers of a listener may come to at one time.
+    pub requests: RequestLimits,
     /// Who it becomes once its listeners are bound; `None` is who started it.
     pub user: Option<RunAs>,
     /// Whether it gives up what it does not need.
@@ -80,10 +83,19 @@ impl Config {
             limits: Limits {
                 header_timeout: limits.header_timeout,
                 idle_timeout: limits.idle_timeout,
+                pace: PaceLimits {
+                    stall_timeout: Some(limits.stall_timeout).filter(|time| !time.is_zero()),
+                    min_rate: limits.min_rate,
+                },
                 connections: ConnectionLimits {
                     total: limits.max_connections,
                     per_uid: limits.max_connections_per_uid,
                 },
+            },
+            requests: RequestLimits {
+                requests: limits.max_requests,
+                load: limits.max_load,
+                client_share: limits.client_share,
             },
             user,
             sandbox: settings.sandbox,

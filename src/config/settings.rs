@@ -102,6 +102,16 @@ pub struct LimitSettings {
     pub header_timeout: Duration,
     /// Between two requests.
     pub idle_timeout: Duration,
+    /// For taking nothing of what waits; zero is without limit.
+    pub stall_timeout: Duration,
+    /// What must be taken of an answer that waits for long, in bytes a second.
+    pub min_rate: u64,
+    /// Answers of a listener at one time.
+    pub max_requests: u32,
+    /// What they may cost the engine together.
+    pub max_load: u32,
+    /// What of both one client may take, in percent.
+    pub client_share: u8,
     /// Connections of a listener at one time.
     pub max_connections: usize,
     /// Connections of one user at one time, on a Unix socket.

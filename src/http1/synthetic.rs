@@ -16,6 +16,8 @@ pub struct SyntheticResponse {
     status: StatusCode,
     format: Format,
     body: Cow<'static, str>,
+    /// When to ask again, in seconds (RFC 9110 section 10.2.3).
+    retry_after: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +56,13 @@ impl SyntheticResponse {
     /// For a connection beyond the limits.
     pub fn too_many_connections(problem: impl Display) -> Self {
         Self::error(StatusCode::SERVICE_UNAVAILABLE, problem)
+    }
+
+    /// For a request beyond the limits on answers in flight.
+    pub fn too_many_requests(problem: impl Display) -> Self {
+        /// Long enough for most answers to end.
+        const RETRY_AFTER: u32 = 5;
+        Self { retry_after: Some(RETRY_AFTER), ..Self::error(StatusCode::SERVICE_UNAVAILABLE, problem) }
     }
 
     /// For HTTP where TLS is spoken: the words that dockerd has for it.
@@ -106,16 +115,18 @@ impl SyntheticResponse {
         text.into_bytes()
     }
 
-    fn headers(&self) -> [(HeaderName, HeaderValue); 3] {
+    fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
         let content_type = match self.format {
             Format::Text => "text/plain; charset=utf-8",
             Format::Json => "application/json",
         };
-        [
+        let always = [
             (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
             (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
             (header::CONTENT_LENGTH, HeaderValue::from(self.body.len())),
-        ]
+        ];
+        let retry_after = self.retry_after.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+        always.into_iter().chain(retry_after)
     }
 
     fn error(status: StatusCode, problem: impl Display) -> Self {
@@ -124,13 +135,13 @@ impl SyntheticResponse {
     }
 
     fn text(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, format: Format::Text, body: body.into() }
+        Self { status, format: Format::Text, body: body.into(), retry_after: None }
     }
 
     fn json(status: StatusCode, problem: impl Display) -> Self {
         let message = format!("docker-proxy-acl: {problem}");
         let body = format!("{}\n", serde_json::json!({ "message": message }));
-        Self { status, format: Format::Json, body: body.into() }
+        Self { status, format: Format::Json, body: body.into(), retry_after: None }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::head_reader::{CloseReason, HeadReader};
 use super::limits::Limits;
+use super::pace::{Look, Pace, TooSlow};
 use crate::http1::head::MAX_HEAD_LEN;
 use crate::http1::synthetic::SyntheticResponse;
 use crate::net::DisconnectWatcher;
@@ -27,7 +28,7 @@ use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 /// How long a connection must have been without a request until hyper is dropped. To have it back costs
 /// a small part of a request (benches/README.md), and soon dropped means that its memory serves others.
 const IDLE_BEFORE_PARK: Duration = Duration::from_millis(20);
-/// How soon to look again at a connection in the middle of an answer.
+/// How soon to look again at a connection in the middle of an answer, or of a flush.
 const RESPONDING_INTERVAL: Duration = Duration::from_millis(500);
 /// How soon to look again at a connection with an answer that may never end.
 const STREAMING_INTERVAL: Duration = Duration::from_secs(30);
@@ -98,6 +99,7 @@ where
         .serve_connection(reader, service);
     let disconnected = context.disconnect.closed(|| state.phase() == Phase::Streaming);
     tokio::pin!(disconnected);
+    let mut pace = Pace::new(context.limits.pace, look(context, &state));
     let next_look = tokio::time::sleep(IDLE_BEFORE_PARK);
     tokio::pin!(next_look);
     let mut served = state.started();
@@ -118,15 +120,21 @@ where
                 }
                 finishing = true;
             }
-            () = &mut next_look, if !finishing => {
-                finishing = state.phase() == Phase::Idle && state.started() == served && served > 0;
+            () = &mut next_look => {
+                if let Err(too_slow) = pace.observe(look(context, &state)) {
+                    cut_off(too_slow, context, &state);
+                    return Exit::Aborted;
+                }
+                // If it seems to have no room, the next turn of this loop tries.
+                context.disconnect.retry_write();
+                finishing |= state.phase() == Phase::Idle && state.started() == served && served > 0;
                 served = state.started();
                 let interval = match state.phase() {
-                    Phase::Idle => IDLE_BEFORE_PARK,
-                    Phase::Responding => RESPONDING_INTERVAL,
+                    Phase::Idle if !finishing => IDLE_BEFORE_PARK,
+                    Phase::Idle | Phase::Responding => RESPONDING_INTERVAL,
                     Phase::Streaming => STREAMING_INTERVAL,
                 };
-                next_look.set(tokio::time::sleep(interval));
+                next_look.set(tokio::time::sleep(interval.min(pace.look_interval())));
             }
         }
         if finishing {
@@ -140,6 +148,28 @@ where
         None if finishing && !context.drain.is_signaled() => Exit::Idle(reader),
         None => Exit::Closed(reader, CloseReason::Done),
     }
+}
+
+/// How far the connection has come.
+fn look(context: &ConnectionContext, state: &ConnectionState) -> Look {
+    Look {
+        at: Instant::now(),
+        progress: context.disconnect.write_progress(),
+        phase: state.phase(),
+        answers: state.started(),
+    }
+}
+
+/// Has it said in the log why the connection ends, and its bytes thrown away.
+fn cut_off(too_slow: TooSlow, context: &ConnectionContext, state: &ConnectionState) {
+    state.cut_off(too_slow);
+    if state.phase() == Phase::Idle {
+        // Only the end of an answer waits for the client, and its line is written.
+        let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Allowed);
+        entry.ended = Ended::ClientTooSlow;
+        entry.error = Some(too_slow.to_string());
+    }
+    context.disconnect.discard_on_close();
 }
 
 /// Boxed, because hyper gives a connection back only if its service's future may move.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::pace::PaceLimits;
 use crate::net::Peer;
 
 /// What the clients of a listener may take.
@@ -15,6 +16,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Between two requests.
     pub idle_timeout: Duration,
+    /// How fast it has to take an answer.
+    pub pace: PaceLimits,
     /// Connections at one time.
     pub connections: ConnectionLimits,
 }

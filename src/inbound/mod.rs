@@ -5,7 +5,9 @@ pub mod connection;
 mod handshake;
 mod head_reader;
 pub mod limits;
+pub mod pace;
 
 pub use accept::{ListenerSecurity, accept_loop};
 pub use connection::{ConnectionContext, serve_connection};
 pub use limits::{ConnectionLimits, Limits};
+pub use pace::PaceLimits;

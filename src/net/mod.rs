@@ -10,5 +10,5 @@ pub mod unix;
 
 pub use address::{Address, AddressError};
 pub use listener::{BindError, BoundListener, ListenAddr, Listener};
-pub use peer::{Peer, PeerKey, TlsIdentity};
-pub use socket::{DisconnectWatcher, Socket};
+pub use peer::{ClientKey, Peer, TlsIdentity};
+pub use socket::{DisconnectWatcher, Socket, WriteProgress};

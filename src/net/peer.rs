@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 use tokio::net::UnixStream;
 
@@ -22,12 +23,23 @@ pub enum Peer {
         /// Where it connects from.
         addr: SocketAddr,
         /// Whose certificate it has proved to hold, if it was asked for one.
-        identity: Option<TlsIdentity>,
+        identity: Option<Arc<TlsIdentity>>,
     },
 }
 
+/// Whom connections of one and the same client have in common: they share what one client may take.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ClientKey {
+    /// Processes of one user.
+    User(u32),
+    /// Whoever holds a certificate with these names.
+    Certificate(Arc<TlsIdentity>),
+    /// An address; of IPv6 the first 64 bits, of which one machine has all the others.
+    Address(IpAddr),
+}
+
 /// Whose a certificate is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TlsIdentity {
     /// The subject's common name.
     pub common_name: Option<String>,
@@ -35,30 +47,7 @@ pub struct TlsIdentity {
     pub alternative_names: Vec<String>,
 }
 
-/// Whose share of something a connection takes: what stays the same from one connection to the next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum PeerKey {
-    /// A user of this host.
-    Uid(u32),
-    /// The holder of a certificate: its names.
-    Subject(String),
-    /// A machine without one; of an IPv6 address the network, within which a machine may choose.
-    Addr(IpAddr),
-}
-
 impl Peer {
-    /// What tells this client from others.
-    pub fn key(&self) -> PeerKey {
-        match self {
-            Self::Unix { uid, .. } => PeerKey::Uid(*uid),
-            Self::Tcp { identity: Some(identity), .. } => PeerKey::Subject(identity.to_string()),
-            Self::Tcp { addr, identity: None } => PeerKey::Addr(match addr.ip().to_canonical() {
-                v4 @ IpAddr::V4(_) => v4,
-                IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
-            }),
-        }
-    }
-
     /// Who connected to a Unix socket.
     ///
     /// # Errors
@@ -71,7 +60,7 @@ impl Peer {
     /// The same client, whose certificate was verified.
     pub fn with_identity(self, identity: TlsIdentity) -> Self {
         match self {
-            Self::Tcp { addr, .. } => Self::Tcp { addr, identity: Some(identity) },
+            Self::Tcp { addr, .. } => Self::Tcp { addr, identity: Some(Arc::new(identity)) },
             unix @ Self::Unix { .. } => unix,
         }
     }
@@ -104,7 +93,19 @@ impl Peer {
     pub fn identity(&self) -> Option<&TlsIdentity> {
         match self {
             Self::Unix { .. } => None,
-            Self::Tcp { identity, .. } => identity.as_ref(),
+            Self::Tcp { identity, .. } => identity.as_deref(),
+        }
+    }
+
+    /// Which client it is: by its certificate if it showed one, else by its user or its address.
+    pub fn client_key(&self) -> ClientKey {
+        match self {
+            Self::Unix { uid, .. } => ClientKey::User(*uid),
+            Self::Tcp { identity: Some(identity), .. } => ClientKey::Certificate(Arc::clone(identity)),
+            Self::Tcp { addr, identity: None } => ClientKey::Address(match addr.ip().to_canonical() {
+                IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+                ip => ip,
+            }),
         }
     }
 }
@@ -144,19 +145,21 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_its_user_its_certificate_or_its_machine() {
-        let tcp =
-            |ip: &str, port| Peer::Tcp { addr: SocketAddr::new(ip.parse().unwrap(), port), identity: None };
-        let unix = |uid, pid| Peer::Unix { uid, pid };
-        assert_eq!(unix(7, 1).key(), unix(7, 2).key());
-        assert_ne!(unix(7, 1).key(), unix(8, 1).key());
-        assert_eq!(tcp("192.0.2.1", 1).key(), tcp("::ffff:192.0.2.1", 2).key());
-        assert_ne!(tcp("192.0.2.1", 1).key(), tcp("192.0.2.2", 1).key());
-        assert_eq!(tcp("2001:db8::1", 1).key(), tcp("2001:db8::2:1", 1).key());
-        assert_ne!(tcp("2001:db8::1", 1).key(), tcp("2001:db8:0:1::1", 1).key());
+    fn a_client_is_a_certificate_a_user_or_an_address() {
+        let at = |addr: &str| Peer::Tcp { addr: addr.parse().unwrap(), identity: None };
+        let key = |addr: &str| at(addr).client_key();
         let alice = TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![] };
-        let with = |ip| tcp(ip, 1).with_identity(alice.clone()).key();
-        assert_eq!(with("192.0.2.1"), with("192.0.2.2"));
+        let as_alice = |addr: &str| at(addr).with_identity(alice.clone()).client_key();
+        assert_eq!(key("192.0.2.1:1"), key("192.0.2.1:2"));
+        assert_eq!(key("192.0.2.1:1"), key("[::ffff:192.0.2.1]:1"));
+        assert_ne!(key("192.0.2.1:1"), key("192.0.2.2:1"));
+        assert_eq!(key("[2001:db8::1]:1"), key("[2001:db8::ffff:1]:1"));
+        assert_ne!(key("[2001:db8::1]:1"), key("[2001:db8:0:1::1]:1"));
+        assert_eq!(as_alice("192.0.2.1:1"), as_alice("192.0.2.2:1"));
+        assert_ne!(as_alice("192.0.2.1:1"), key("192.0.2.1:1"));
+        let unix = |uid, pid| Peer::Unix { uid, pid }.client_key();
+        assert_eq!(unix(7, 1), unix(7, 2));
+        assert_ne!(unix(7, 1), unix(8, 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ use tokio::net::{TcpStream, UnixStream};
 #[derive(Debug)]
 pub struct Socket(Arc<Inner>);
 
-/// Notices when the client at the other end of a [`Socket`] has closed it.
+/// Notices when the client at the other end of a [`Socket`] has closed it, or takes nothing of what waits
+/// for it.
 #[derive(Debug, Clone)]
 pub struct DisconnectWatcher(Arc<Inner>);
 
@@ -30,6 +31,19 @@ struct Inner {
     kind: Kind,
     /// How many bytes the kernel took for the client, so that it is seen whether any still move.
     sent: AtomicU64,
+    /// Whether the kernel took none of those that were last to be written.
+    waiting: AtomicBool,
+    /// Whether the next write is to be tried although no event said that there is room.
+    retry: AtomicBool,
+}
+
+/// How far what is written to a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WriteProgress {
+    /// How many bytes the kernel took for the client since it connected.
+    pub sent: u64,
+    /// Whether further ones wait for it to take them.
+    pub waiting: bool,
 }
 
 #[derive(Debug)]
@@ -40,13 +54,13 @@ enum Kind {
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
-        Self(Arc::new(Inner { kind: Kind::Unix(stream), sent: AtomicU64::new(0) }))
+        Self(Arc::new(Inner::new(Kind::Unix(stream))))
     }
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        Self(Arc::new(Inner { kind: Kind::Tcp(stream), sent: AtomicU64::new(0) }))
+        Self(Arc::new(Inner::new(Kind::Tcp(stream))))
     }
 }
 
@@ -84,11 +98,24 @@ impl Socket {
         mut write: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_io(Interest::WRITABLE, |fd| Ok(write(fd)?)) {
+            let result = match self.0.poll_write_ready(cx) {
+                Poll::Ready(ready) => {
+                    ready?;
+                    self.0.try_io(Interest::WRITABLE, |fd| Ok(write(fd)?))
+                }
+                Poll::Pending if self.0.retry.swap(false, Ordering::Relaxed) => {
+                    write(self.0.as_fd()).map_err(io::Error::from)
+                }
+                Poll::Pending => {
+                    self.0.waiting.store(true, Ordering::Relaxed);
+                    return Poll::Pending;
+                }
+            };
+            match result {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 result => {
                     self.0.sent.fetch_add(*result.as_ref().unwrap_or(&0) as u64, Ordering::Relaxed);
+                    self.0.waiting.store(false, Ordering::Relaxed);
                     return Poll::Ready(result);
                 }
             }
@@ -127,6 +154,29 @@ impl DisconnectWatcher {
         }
     }
 
+    /// How far what is written has come.
+    pub fn write_progress(&self) -> WriteProgress {
+        WriteProgress {
+            sent: self.0.sent.load(Ordering::Relaxed),
+            waiting: self.0.waiting.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Has the next write tried even if there seems to be no room: the kernel tells of room on a Unix
+    /// socket only when three quarters of it are free, which takes a client that reads slowly minutes.
+    pub fn retry_write(&self) {
+        self.0.retry.store(true, Ordering::Relaxed);
+    }
+
+    /// Has what waits for the client thrown away when the connection is closed. Over TCP the kernel would
+    /// go on trying to send it for minutes, and could not tell the client that it is not all.
+    pub fn discard_on_close(&self) {
+        if let Kind::Tcp(stream) = &self.0.kind {
+            // If the connection is broken there is nothing left to throw away.
+            let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+        }
+    }
+
     fn peer_state(&self) -> PeerState {
         let mut polled = [PollFd::new(&*self.0, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -153,6 +203,22 @@ enum PeerState {
 }
 
 impl Inner {
+    fn new(kind: Kind) -> Self {
+        let (waiting, retry) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { kind, sent: AtomicU64::new(0), waiting, retry }
+    }
+
+    /// The longest piece that is written at once, in bytes. A Unix socket has room again for each piece
+    /// that its client has read to the end, and nothing else tells that the client reads: even one that
+    /// takes but a kilobyte a second has to be told from one that takes nothing in half a minute.
+    fn max_write(&self) -> usize {
+        const UNIX: usize = 24 * 1024;
+        match self.kind {
+            Kind::Unix(_) => UNIX,
+            Kind::Tcp(_) => usize::MAX,
+        }
+    }
+
     async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         match &self.kind {
             Kind::Unix(stream) => stream.ready(interest).await,
@@ -235,8 +301,24 @@ fn coalesce<'a>(slices: &[IoSlice<'_>], space: &'a mut [u8; COALESCE_LIMIT]) -> 
     Some(&space[..len])
 }
 
+/// As many slices as are no longer than `max` together, the last cut where need be.
+fn within<'a, const N: usize>(slices: &'a [IoSlice<'a>], max: usize) -> ([IoSlice<'a>; N], usize) {
+    let mut within = std::array::from_fn(|_| IoSlice::new(&[]));
+    let (mut count, mut left) = (0, max);
+    for (slot, slice) in within.iter_mut().zip(slices) {
+        if left == 0 {
+            break;
+        }
+        *slot = IoSlice::new(&slice[..slice.len().min(left)]);
+        left -= slot.len();
+        count += 1;
+    }
+    (within, count)
+}
+
 impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(self.0.max_write())];
         self.poll_write_with(cx, |fd| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))
     }
 
@@ -248,7 +330,12 @@ impl AsyncWrite for Socket {
         let mut coalesced = [0; COALESCE_LIMIT];
         match coalesce(slices, &mut coalesced) {
             Some(bytes) => self.poll_write(cx, bytes),
-            None => self.poll_write_with(cx, |fd| rustix::io::writev(fd, slices)),
+            None => {
+                /// hyper's pieces are a head or a chunk's length, data, and a line's end.
+                const MAX_SLICES: usize = 16;
+                let (slices, count) = within::<MAX_SLICES>(slices, self.0.max_write());
+                self.poll_write_with(cx, |fd| rustix::io::writev(fd, &slices[..count]))
+            }
         }
     }
 
@@ -283,5 +370,46 @@ mod tests {
         assert_eq!(coalesced(&[&full[1..], b"b"]).unwrap()[COALESCE_LIMIT - 2..], [7, b'b']);
         assert_eq!(coalesced(&[&full, b"x"]), None);
         assert_eq!(coalesced(&[b"x", &full]), None);
+    }
+
+    #[test]
+    fn a_write_is_cut_where_it_gets_too_long() {
+        let cut = |slices: &[&[u8]], max| {
+            let slices: Vec<_> = slices.iter().map(|slice| IoSlice::new(slice)).collect();
+            let (within, count) = within::<3>(&slices, max);
+            within[..count].iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>()
+        };
+        assert_eq!(cut(&[b"head", b"", b"body"], 100), b"headbody");
+        assert_eq!(cut(&[b"head", b"body"], 6), b"headbo");
+        assert_eq!(cut(&[b"head", b"body"], 4), b"head");
+        assert_eq!(cut(&[b"a", b"b", b"c", b"d"], 100), b"abc");
+        assert_eq!(cut(&[b"head"], usize::MAX), b"head");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_told_from_one_that_reads_slowly() {
+        let (client, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut socket = Socket::from(UnixStream::from_std(ours).unwrap());
+        let watcher = socket.disconnect_watcher();
+        socket.0.ready(Interest::WRITABLE).await.unwrap();
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut write = || Pin::new(&mut socket).poll_write(&mut cx, &[7; 1 << 20]);
+        assert!(!watcher.write_progress().waiting);
+        while let Poll::Ready(written) = write() {
+            assert!(written.unwrap() > 0);
+        }
+        let full = watcher.write_progress();
+        assert!(full.waiting && full.sent > 0, "{full:?}");
+        watcher.retry_write();
+        assert!(write().is_pending());
+        assert_eq!(watcher.write_progress(), full);
+        // One piece read makes room that no event tells of.
+        std::io::Read::read_exact(&mut &client, &mut [0; 24 * 1024]).unwrap();
+        assert!(write().is_pending());
+        watcher.retry_write();
+        assert!(write().is_ready());
+        let after = watcher.write_progress();
+        assert!(!after.waiting && after.sent > full.sent, "{after:?}");
     }
 }

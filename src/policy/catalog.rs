@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use super::load::Load;
 use super::path::CanonicalPath;
 use super::redaction::Class::{Commands, Env, Labels, Options, Paths, Tokens};
 use super::redaction::{Class, Classes};
@@ -39,6 +40,9 @@ pub struct Endpoint {
     /// Where an answer lists objects that can be invisible.
     #[serde(skip)]
     pub lists: Lists,
+    /// What its answers cost the engine while they are given.
+    #[serde(skip)]
+    pub load: Load,
 }
 
 /// What an answer is made of.
@@ -53,6 +57,18 @@ pub enum Body {
     Opaque,
     /// A word that tells nothing of any object.
     Constant,
+}
+
+/// The units of load that an answer counts for: a cap on their sum keeps clients from taking what the
+/// engine has few of.
+mod units {
+    /// A stream of statistics, which the engine collects every second.
+    pub const STATS: u32 = 1;
+    /// A log that is followed: an inotify instance, of which a host has 128 for one user by default.
+    pub const FOLLOWED_LOG: u32 = 2;
+    /// Files read from the disk in bulk, with a container's lock or temporary space held meanwhile, or
+    /// every file of the engine's looked at for its size.
+    pub const BULK: u32 = 16;
 }
 
 /// When an endpoint's answer ends.
@@ -90,13 +106,13 @@ pub static ENGINE: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(ENDPOINTS, 
 static ENDPOINTS: &[Endpoint] = &[
     row("containers:list", "/containers/json").grouped()
         .exposes("every container's names, image, command, labels, ports, mounts and state")
-        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root),
+        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root).costs_if("size", units::BULK),
     row("containers:inspect", "/containers/{id}/json").grouped()
         .exposes("all of one container, its environment variables (often passwords) included")
-        .holds(&[Env, Commands, Labels, Paths, Options]),
+        .holds(&[Env, Commands, Labels, Paths, Options]).costs_if("size", units::BULK),
     row("images:list", "/images/json").grouped()
         .exposes("every image's tags, digests, labels and size")
-        .holds(&[Labels]).lists(Lists::Root),
+        .holds(&[Labels]).lists(Lists::Root).costs_if("shared-size", units::BULK),
     row("images:inspect", "/images/{*name}/json").grouped()
         .exposes("one image's configuration, with its environment variables")
         .holds(&[Env, Commands, Labels, Paths]),
@@ -134,7 +150,7 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("one swarm node's name, address, resources, labels and certificate issuer")
         .holds(&[Labels, Options, Tokens]),
     row("events", "/events").grouped()
-        .exposes("what happens on the engine as it happens, with names and labels").streaming().sequence()
+        .exposes("what happens on the engine as it happens, with names and labels").streaming().quiet().sequence()
         .holds(&[Commands, Labels]),
     row("info", "/info").grouped()
         .exposes("the host: kernel, memory, registries, proxies, plugins, swarm state")
@@ -147,28 +163,29 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("a container's processes with their arguments; the engine runs ps with the client's options")
         .holds(&[Commands]),
     row("containers:logs", "/containers/{id}/logs")
-        .exposes("whatever a container printed").streaming().opaque(),
+        .exposes("whatever a container printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
     row("containers:stats", "/containers/{id}/stats")
-        .exposes("a container's use of processor, memory, network and disk").streaming().sequence(),
+        .exposes("a container's use of processor, memory, network and disk").streaming().sequence()
+        .costs_unless_false("stream", units::STATS),
     row("containers:changes", "/containers/{id}/changes")
         .exposes("names of the files that a container changed"),
     row("containers:export", "/containers/{id}/export")
-        .exposes("every file of a container").hands_out_files(),
+        .exposes("every file of a container").hands_out_files().costs(units::BULK),
     row("containers:archive", "/containers/{id}/archive")
-        .exposes("any file of a container, its volumes included").hands_out_files(),
+        .exposes("any file of a container, its volumes included").hands_out_files().costs(units::BULK),
     row("services:logs", "/services/{id}/logs")
-        .exposes("whatever a service's tasks printed").streaming().opaque(),
+        .exposes("whatever a service's tasks printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
     row("tasks:logs", "/tasks/{id}/logs")
-        .exposes("whatever a task printed").streaming().opaque(),
+        .exposes("whatever a task printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
     row("images:search", "/images/search")
         .exposes("answers of the public registry; the engine sends it the client's words"),
     row("images:attestations", "/images/{*name}/attestations")
         .exposes("how an image was built: provenance and contents")
         .holds(&[Env, Commands, Labels, Paths]),
     row("images:export", "/images/get")
-        .exposes("every file of any images, as an archive").hands_out_files(),
+        .exposes("every file of any images, as an archive").hands_out_files().costs(units::BULK),
     row("images:export", "/images/{*name}/get")
-        .exposes("every file of one image, as an archive").hands_out_files(),
+        .exposes("every file of one image, as an archive").hands_out_files().costs(units::BULK),
     row("exec:inspect", "/exec/{id}/json")
         .exposes("a command that was started in a container, with its arguments")
         .holds(&[Commands]),
@@ -183,7 +200,7 @@ static ENDPOINTS: &[Endpoint] = &[
         .holds(&[Labels]),
     row("system:df", "/system/df")
         .exposes("the disk use of every image, container, volume and build cache entry; slow")
-        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Named),
+        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Named).costs(units::BULK),
     row("swarm:inspect", "/swarm")
         .exposes("the swarm's settings and the tokens that let a machine join it, also as a manager")
         .holds(&[Labels, Options, Tokens]),
@@ -259,6 +276,27 @@ impl Endpoint {
         self
     }
 
+    /// Its connection counts, its answer does not.
+    const fn quiet(mut self) -> Self {
+        self.load = Load::Quiet;
+        self
+    }
+
+    const fn costs(mut self, units: u32) -> Self {
+        self.load = Load::Costly(units);
+        self
+    }
+
+    const fn costs_if(mut self, parameter: &'static str, units: u32) -> Self {
+        self.load = Load::CostlyIf(parameter, units);
+        self
+    }
+
+    const fn costs_unless_false(mut self, parameter: &'static str, units: u32) -> Self {
+        self.load = Load::CostlyUnlessFalse(parameter, units);
+        self
+    }
+
     const fn hands_out_files(mut self) -> Self {
         self.hands_out_files = true;
         self.opaque()
@@ -303,6 +341,7 @@ const fn row(name: &'static str, path: &'static str) -> Endpoint {
         body: Body::Document,
         holds: Classes::NONE,
         lists: Lists::None,
+        load: Load::Ordinary,
     }
 }
 

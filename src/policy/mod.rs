@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod catalog;
+pub mod load;
 pub mod names;
 pub mod path;
 pub mod redaction;
@@ -16,6 +17,7 @@ pub mod visibility;
 
 pub use acl::Acl;
 pub use catalog::{Body, Catalog, DeniedPath, Endpoint, ResponseKind};
+pub use load::{Charge, Load};
 pub use names::UnknownName;
 pub use path::{CanonicalPath, PathError};
 pub use verdict::{Allowed, Denied, Reason, Verdict};

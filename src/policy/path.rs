@@ -97,7 +97,8 @@ fn normalize(raw: &str) -> Result<(Cow<'_, str>, Option<Range<usize>>), PathErro
     Ok((Cow::Owned(text), encoded))
 }
 
-fn decode_escape(after_percent: &[u8]) -> Result<(u8, &[u8]), PathError> {
+/// The byte that an escape stands for, and what follows it.
+pub(super) fn decode_escape(after_percent: &[u8]) -> Result<(u8, &[u8]), PathError> {
     let [high, low, tail @ ..] = after_percent else { return Err(PathError::BadEscape) };
     let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(PathError::BadEscape);
     let value = digit(*high)? * 16 + digit(*low)?;

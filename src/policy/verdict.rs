@@ -6,6 +6,7 @@ use http::{Method, StatusCode, Uri};
 use thiserror::Error;
 
 use super::catalog::{DeniedPath, Endpoint};
+use super::load::Charge;
 use super::path::{CanonicalPath, PathError};
 
 /// What becomes of a request.
@@ -69,6 +70,11 @@ impl Allowed<'_> {
             None => self.path.as_str().to_owned(),
         };
         PathAndQuery::from_maybe_shared(Bytes::from(text)).ok().map(Uri::from)
+    }
+
+    /// What the answer counts for while it is in flight.
+    pub fn charge(&self) -> Charge {
+        self.endpoint.load.charge(self.query)
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
+use super::limits::RequestPermit;
 use super::state::InFlightGuard;
 use crate::filter::body::{BodyError, FilteredBody};
 use crate::telemetry::access_log::{AccessLogEntry, Ended};
@@ -16,7 +17,9 @@ use crate::upstream::body::UpstreamBody;
 pub struct ResponseBody {
     content: Content,
     entry: Box<AccessLogEntry>,
-    _in_flight: InFlightGuard,
+    in_flight: InFlightGuard,
+    /// Its place among the answers in flight, if it takes one.
+    _permit: Option<RequestPermit>,
 }
 
 enum Content {
@@ -31,12 +34,18 @@ enum Content {
 impl ResponseBody {
     /// A body that was made here.
     pub fn synthetic(body: Full<Bytes>, entry: Box<AccessLogEntry>, in_flight: InFlightGuard) -> Self {
-        Self { content: Content::Synthetic(body), entry, _in_flight: in_flight }
+        Self { content: Content::Synthetic(body), entry, in_flight, _permit: None }
     }
 
     /// The engine's body.
-    pub fn upstream(body: UpstreamBody, entry: Box<AccessLogEntry>, in_flight: InFlightGuard) -> Self {
-        let mut body = Self { content: Content::Upstream(Box::new(body)), entry, _in_flight: in_flight };
+    pub fn upstream(
+        body: UpstreamBody,
+        entry: Box<AccessLogEntry>,
+        in_flight: InFlightGuard,
+        permit: Option<RequestPermit>,
+    ) -> Self {
+        let content = Content::Upstream(Box::new(body));
+        let mut body = Self { content, entry, in_flight, _permit: permit };
         body.note_end();
         body
     }
@@ -46,8 +55,9 @@ impl ResponseBody {
         body: Box<FilteredBody<UpstreamBody>>,
         entry: Box<AccessLogEntry>,
         in_flight: InFlightGuard,
+        permit: Option<RequestPermit>,
     ) -> Self {
-        Self { content: Content::Filtered(body), entry, _in_flight: in_flight }
+        Self { content: Content::Filtered(body), entry, in_flight, _permit: permit }
     }
 
     /// hyper asks for nothing more once a body says that it has ended.
@@ -72,6 +82,15 @@ impl ResponseBody {
                 Ended::FilterFailed
             }
         };
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        if let Some(reason) = self.in_flight.cut_reason() {
+            self.entry.ended = Ended::ClientTooSlow;
+            self.entry.error = Some(reason.to_owned());
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, Response, Version};
 use hyper::body::Incoming;
 
 use super::body::ResponseBody;
+use super::limits::{RequestLimitExceeded, RequestLimiter, RequestLimits, RequestPermit};
 use super::state::{ConnectionState, InFlightGuard};
 use crate::filter::body::BodyError;
 use crate::filter::response::{Filter, Shown, Unfilterable};
@@ -24,12 +25,15 @@ pub struct Service {
     /// What its view makes of answers; `None` if they are shown as they come.
     filter: Option<Filter>,
     upstream: Arc<Upstream>,
+    limiter: Arc<RequestLimiter>,
 }
 
 impl Service {
-    /// Lets what `policy` allows through to `upstream`, and shows what it shows of the answers.
-    pub fn new(policy: Arc<Policy>, upstream: Arc<Upstream>) -> Self {
-        Self { filter: Filter::new(&policy.view), policy, upstream }
+    /// Lets what `policy` allows through to `upstream`, so much at one time, and shows what it shows of the
+    /// answers.
+    pub fn new(policy: Arc<Policy>, upstream: Arc<Upstream>, limits: RequestLimits) -> Self {
+        let filter = Filter::new(&policy.view);
+        Self { policy, filter, upstream, limiter: RequestLimiter::new(limits) }
     }
 
     /// Answers a request.
@@ -43,7 +47,10 @@ impl Service {
         let entry = Box::new(AccessLogEntry::begin(client, request.method(), request.uri()));
         let uri = request.uri();
         match self.policy.acl.judge(request.method(), uri.path(), uri.query()) {
-            Verdict::Allowed(allowed) => self.forward(&allowed, &request, entry, in_flight).await,
+            Verdict::Allowed(allowed) => match self.limiter.try_acquire(&client.peer, allowed.charge()) {
+                Ok(permit) => self.forward(&allowed, &request, entry, in_flight, permit).await,
+                Err(exceeded) => limit(exceeded, &allowed, entry, in_flight),
+            },
             Verdict::Denied(denied) => deny(&denied, &request, entry, in_flight),
         }
     }
@@ -54,6 +61,7 @@ impl Service {
         request: &Request<Incoming>,
         mut entry: Box<AccessLogEntry>,
         in_flight: InFlightGuard,
+        permit: Option<RequestPermit>,
     ) -> Response<ResponseBody> {
         in_flight.expect(allowed.endpoint.response);
         entry.endpoint = Some(allowed.endpoint.name);
@@ -64,7 +72,7 @@ impl Service {
         };
         let headers = self.request_headers(request.headers(), allowed.endpoint);
         match self.upstream.get(target, &headers, allowed.endpoint.response).await {
-            Ok(response) => self.show(response, allowed.endpoint, entry, in_flight).await,
+            Ok(response) => self.show(response, allowed.endpoint, entry, in_flight, permit).await,
             Err(error) => {
                 entry.ended = Ended::UpstreamError;
                 entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
@@ -88,6 +96,7 @@ impl Service {
         endpoint: &Endpoint,
         mut entry: Box<AccessLogEntry>,
         in_flight: InFlightGuard,
+        permit: Option<RequestPermit>,
     ) -> Response<ResponseBody> {
         headers::strip_hop_by_hop(response.headers_mut());
         // The engine's version is its connection's; hyper sets that of the client's.
@@ -99,11 +108,11 @@ impl Service {
         match shown {
             Ok(Shown::Whole(response)) => {
                 entry.head(response.status());
-                response.map(|body| ResponseBody::upstream(body, entry, in_flight))
+                response.map(|body| ResponseBody::upstream(body, entry, in_flight, permit))
             }
             Ok(Shown::Filtered(response)) => {
                 entry.head(response.status());
-                response.map(|body| ResponseBody::filtered(body, entry, in_flight))
+                response.map(|body| ResponseBody::filtered(body, entry, in_flight, permit))
             }
             Err(error) => {
                 entry.error = Some(error.to_string());
@@ -139,6 +148,19 @@ fn deny(
     entry.hint = Some(denied.hint(method));
     entry.routine = is_health_probe(request) || denied.is_version_negotiation(method);
     synthetic(response, entry, in_flight)
+}
+
+fn limit(
+    exceeded: RequestLimitExceeded,
+    allowed: &Allowed<'_>,
+    mut entry: Box<AccessLogEntry>,
+    in_flight: InFlightGuard,
+) -> Response<ResponseBody> {
+    entry.endpoint = Some(allowed.endpoint.name);
+    entry.outcome = Outcome::Limited;
+    entry.ended = Ended::Complete;
+    entry.error = Some(exceeded.to_string());
+    synthetic(SyntheticResponse::too_many_requests(exceeded), entry, in_flight)
 }
 
 fn synthetic(

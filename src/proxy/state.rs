@@ -1,7 +1,7 @@
 //! What is going on on a client's connection, as the service sets it and the connection reads it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::policy::ResponseKind;
 
@@ -10,6 +10,7 @@ use crate::policy::ResponseKind;
 pub struct ConnectionState {
     phase: AtomicU8,
     started: AtomicU64,
+    cut: OnceLock<String>,
 }
 
 /// What a connection is doing.
@@ -48,6 +49,12 @@ impl ConnectionState {
     pub fn started(&self) -> u64 {
         self.started.load(Ordering::Relaxed)
     }
+
+    /// Says why the connection is about to be cut off, for the log line of the answer that is being given.
+    pub fn cut_off(&self, why: impl ToString) {
+        // The first reason counts; there is hardly another.
+        let _ = self.cut.set(why.to_string());
+    }
 }
 
 impl InFlightGuard {
@@ -58,6 +65,11 @@ impl InFlightGuard {
             ResponseKind::Streaming => Phase::Streaming,
         };
         self.0.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Why the connection is being cut off, if it is.
+    pub fn cut_reason(&self) -> Option<&str> {
+        self.0.cut.get().map(String::as_str)
     }
 }
 

@@ -86,7 +86,8 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_close, &[]),
         ],
     },
-    // Who a client is, whether a connect succeeded, TCP_NODELAY and keep-alive: no other options.
+    // Who a client is, whether a connect succeeded, TCP_NODELAY and keep-alive, and the reset of a client
+    // that does not read: no other options.
     CallGroup {
         when: When::Always,
         calls: &[
@@ -95,6 +96,7 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_getpeername, &[]),
             Call(libc::SYS_setsockopt, &[Is(1, libc::IPPROTO_TCP)]),
             Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_KEEPALIVE)]),
+            Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_LINGER)]),
         ],
     },
     // The runtime is made inside the sandbox: its epoll instance and what wakes it.

@@ -42,6 +42,8 @@ pub enum Ended {
     Complete,
     /// The client left first, or was disconnected.
     ClientAborted,
+    /// The client was cut off because it did not take its answer, or too slowly.
+    ClientTooSlow,
     /// The engine gave no answer.
     UpstreamError,
     /// The engine broke off in the middle of its answer.
@@ -113,9 +115,10 @@ impl AccessLogEntry {
 
     fn level(&self) -> Level {
         match (self.outcome, self.ended) {
-            (Outcome::Allowed, Ended::UpstreamError | Ended::UpstreamAborted | Ended::FilterFailed) => {
-                Level::WARN
-            }
+            (
+                Outcome::Allowed,
+                Ended::UpstreamError | Ended::UpstreamAborted | Ended::FilterFailed | Ended::ClientTooSlow,
+            ) => Level::WARN,
             (Outcome::Allowed, Ended::Complete | Ended::ClientAborted) => Level::DEBUG,
             _ if self.routine => Level::DEBUG,
             (Outcome::Denied | Outcome::Rejected | Outcome::Limited, _) => Level::WARN,
@@ -213,6 +216,7 @@ impl Ended {
         match self {
             Self::Complete => "complete",
             Self::ClientAborted => "client_aborted",
+            Self::ClientTooSlow => "client_too_slow",
             Self::UpstreamError => "upstream_error",
             Self::UpstreamAborted => "upstream_aborted",
             Self::FilterFailed => "filter_failed",
@@ -252,6 +256,7 @@ mod tests {
         assert_eq!(entry(Outcome::Allowed, Ended::UpstreamAborted).level(), Level::WARN);
         assert_eq!(entry(Outcome::Allowed, Ended::UpstreamError).level(), Level::WARN);
         assert_eq!(entry(Outcome::Allowed, Ended::FilterFailed).level(), Level::WARN);
+        assert_eq!(entry(Outcome::Allowed, Ended::ClientTooSlow).level(), Level::WARN);
     }
 
     #[test]

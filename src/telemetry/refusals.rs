@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::access_log::{Client, Outcome};
-use crate::net::PeerKey;
+use crate::net::ClientKey;
 
 /// Lines that one client gets in a [`WINDOW`].
 const LINES: u32 = 20;
@@ -17,12 +17,12 @@ const MAX_CLIENTS: usize = 1024;
 
 /// What was logged of each client lately, and what was only counted.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(HashMap<Option<ClientKey>, Window>);
+pub(super) struct Refusals(HashMap<Option<Source>, Window>);
 
 /// A client at a listener.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ClientKey {
-    peer: PeerKey,
+struct Source {
+    client: ClientKey,
     listener: Arc<str>,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Summary {
 impl Refusals {
     /// Decides about an entry that is worth a warning.
     pub fn note(&mut self, client: &Client, outcome: Outcome, now: Instant) -> Logged {
-        let key = Some(ClientKey { peer: client.peer.key(), listener: Arc::clone(&client.listener) });
+        let key = Some(Source { client: client.peer.client_key(), listener: Arc::clone(&client.listener) });
         let key = if self.0.len() < MAX_CLIENTS || self.0.contains_key(&key) { key } else { None };
         let told_apart = key.is_some();
         let window = self.0.entry(key).or_insert_with(|| Window::new(now));

@@ -45,7 +45,8 @@ fn a_hard_limit_that_does_not_suffice_is_said_with_its_numbers() {
 #[test]
 fn every_connection_that_the_caps_allow_is_served_at_the_same_time() {
     let engine = Mock::answering(OK);
-    let builder = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "200"]);
+    let caps = ["--max-connections", "200", "--max-requests", "200", "--client-share", "100"];
+    let builder = Proxy::builder(engine.socket()).allow("info").args(caps);
     let proxy = limited(builder, 100, 1000).start();
     let mut clients: Vec<UnixStream> = (0..200).map(|_| connect(proxy.socket())).collect();
     for client in &mut clients {

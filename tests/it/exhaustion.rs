@@ -12,7 +12,7 @@ use crate::support::http::{
 };
 use crate::support::library::{Cli, Config};
 use crate::support::machine;
-use crate::support::mock::{CHUNKED, Mock, OK, Recorder, quiet_stream};
+use crate::support::mock::{Mock, OK, Recorder, endless_stream, quiet_stream};
 use crate::support::process::{descriptors, memory};
 use crate::support::proxy::Proxy;
 use crate::support::{env_usize, until};
@@ -26,11 +26,17 @@ fn ask_once(stream: &mut UnixStream) {
 #[test]
 fn the_limits_are_those_that_are_promised() {
     let cli = Cli::read(["x", "-a", "info"].map(Into::into)).unwrap();
-    let limits = Config::new(&cli.serve.settings(|_| None)).unwrap().limits;
+    let config = Config::new(&cli.serve.settings(|_| None)).unwrap();
+    let limits = config.limits;
     assert_eq!(limits.header_timeout, Duration::from_secs(10));
     assert_eq!(limits.idle_timeout, Duration::from_secs(90));
     assert_eq!(limits.connections.total, 4096);
     assert_eq!(limits.connections.per_uid, 2048);
+    assert_eq!(limits.pace.stall_timeout, Some(Duration::from_secs(30)));
+    assert_eq!(limits.pace.min_rate, 1024);
+    assert_eq!(config.requests.requests, 256);
+    assert_eq!(config.requests.load, 128);
+    assert_eq!(config.requests.client_share, 50);
 }
 
 #[test]
@@ -229,14 +235,7 @@ fn memory_is_flat_over_many_requests_and_connections() {
 #[test]
 fn clients_that_do_not_read_cost_little_memory_each() {
     const CLIENTS: usize = 100;
-    let engine = Mock::new(|mut connection| {
-        connection.stream.set_write_timeout(None).unwrap();
-        if connection.read_head().is_some() {
-            connection.send(CHUNKED);
-            let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
-            while connection.stream.write_all(chunk.as_bytes()).is_ok() {}
-        }
-    });
+    let engine = Mock::new(endless_stream);
     let proxy = Proxy::builder(engine.socket()).allow("info").quiet().start();
     let before = memory(proxy.pid());
     let mut clients: Vec<UnixStream> = (0..CLIENTS).map(|_| connect(proxy.socket())).collect();

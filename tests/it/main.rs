@@ -35,6 +35,8 @@ mod clients;
 mod descriptors;
 mod exhaustion;
 mod faults;
+mod pace;
+mod requests;
 mod soak;
 
 // The program as it is started, watched and stopped.

@@ -27,6 +27,16 @@ pub fn quiet_stream(mut connection: MockConnection) {
     }
 }
 
+/// Begins a stream and never ends it, nor pauses, until the other side closes.
+pub fn endless_stream(mut connection: MockConnection) {
+    connection.stream.set_write_timeout(None).unwrap();
+    if connection.read_head().is_some() {
+        connection.send(CHUNKED);
+        let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000));
+        while connection.stream.write_all(chunk.as_bytes()).is_ok() {}
+    }
+}
+
 /// Listens on a socket and hands every connection to a function, each in a thread of its own.
 pub struct Mock {
     socket: PathBuf,

@@ -64,13 +64,18 @@ pub struct Server {
 impl Transport {
     /// Starts a proxy that listens on this transport, before `upstream`, and allows these names.
     pub fn serve(self, upstream: &Path, names: &str) -> Server {
+        self.serve_with(upstream, names, &[])
+    }
+
+    /// The same with further flags.
+    pub fn serve_with(self, upstream: &Path, names: &str, flags: &[&str]) -> Server {
         match self {
-            Self::Unix => Server::new(self, Proxy::builder(upstream).allow(names)),
-            Self::Tcp => Server::new(self, tcp_proxy(upstream).allow(names)),
+            Self::Unix => Server::new(self, Proxy::builder(upstream).allow(names).args(flags)),
+            Self::Tcp => Server::new(self, tcp_proxy(upstream).allow(names).args(flags)),
             #[cfg(feature = "tls")]
             Self::Tls => {
                 let pki = Pki::new();
-                let server = Server::new(self, tls_proxy(&pki, upstream).allow(names));
+                let server = Server::new(self, tls_proxy(&pki, upstream).allow(names).args(flags));
                 Server { pki: Some(pki), ..server }
             }
         }
