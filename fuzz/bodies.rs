@@ -94,7 +94,7 @@ impl Bench {
             )),
             heads,
             drain: Drain::default(),
-            disconnect: Socket::from(watched).disconnect_watcher(),
+            disconnect: Socket::unix(watched, None).disconnect_watcher(),
             _client: client,
             _directory: directory,
             runtime,

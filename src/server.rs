@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::config::{Config, ListenerConfig, SandboxMode};
 use crate::inbound::{ListenerSecurity, accept_loop};
-use crate::net::{BindError, BoundListener};
+use crate::net::{BindError, BoundListener, Closer, DescriptorPassing};
 use crate::proxy::service::Service;
 use crate::sandbox;
 use crate::sandbox::privileges::{self, PrivilegeError};
@@ -71,6 +71,8 @@ struct Prepared {
     config: Config,
     upstream: Arc<Upstream>,
     listeners: Vec<PreparedListener>,
+    /// What closes the sockets of clients that can pass descriptors.
+    closer: Option<Closer>,
 }
 
 struct PreparedListener {
@@ -83,12 +85,17 @@ fn prepare(config: Config, log: &Log) -> Result<Prepared, StartError> {
     startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
     let listeners = bind_all(&config.listeners)?;
-    // The first thread is born inside, as are all that follow.
-    if let Err(error) = confine(&config).and_then(|()| Ok(log.start_writer()?)) {
-        listeners.into_iter().for_each(|listener| listener.bound.close());
-        return Err(error);
+    let start_threads = || {
+        log.start_writer()?;
+        start_closer(&listeners)
+    };
+    match confine(&config, start_threads) {
+        Ok(closer) => Ok(Prepared { config, upstream, listeners, closer }),
+        Err(error) => {
+            listeners.into_iter().for_each(|listener| listener.bound.close());
+            Err(error)
+        }
     }
-    Ok(Prepared { config, upstream, listeners })
 }
 
 fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<PreparedListener>, StartError> {
@@ -113,8 +120,19 @@ fn bind(config: &ListenerConfig) -> Result<PreparedListener, StartError> {
     Ok(PreparedListener { bound: BoundListener::bind(&config.addr)?, security })
 }
 
-/// From here on the process can do little but what it is for.
-fn confine(config: &Config) -> Result<(), StartError> {
+/// Says what happens to descriptors that clients pass, and starts what that needs.
+fn start_closer(listeners: &[PreparedListener]) -> io::Result<Option<Closer>> {
+    let passing: Vec<DescriptorPassing> =
+        listeners.iter().filter_map(|listener| listener.bound.descriptor_passing()).collect();
+    if let Some(passing) = passing.first() {
+        tracing::info!("file descriptors that clients pass: {passing}");
+    }
+    passing.contains(&DescriptorPassing::Possible).then(Closer::start).transpose()
+}
+
+/// From here on the process can do little but what it is for. Its threads are started in the middle of
+/// that.
+fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) -> Result<T, StartError> {
     if let Err(insufficient) = rlimit::raise(config.max_connections()) {
         tracing::warn!("{insufficient}");
     }
@@ -124,16 +142,23 @@ fn confine(config: &Config) -> Result<(), StartError> {
     }
     match config.sandbox {
         SandboxMode::Enabled => {
-            let status = sandbox::enter(&config.sandbox_requirements());
-            if status.fully_enforced() { tracing::info!("{status}") } else { tracing::warn!("{status}") }
+            let (status, threads) = sandbox::enter(&config.sandbox_requirements(), start_threads);
+            if status.fully_enforced() {
+                tracing::info!("{status}")
+            } else {
+                tracing::warn!("{status}")
+            }
+            Ok(threads?)
         }
-        SandboxMode::Disabled => tracing::info!("sandbox: disabled"),
+        SandboxMode::Disabled => {
+            tracing::info!("sandbox: disabled");
+            Ok(start_threads()?)
+        }
     }
-    Ok(())
 }
 
 async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), StartError> {
-    let Prepared { config, upstream, listeners } = prepared;
+    let Prepared { config, upstream, listeners, closer } = prepared;
     let (mut shutdown, reload) = signals.into_tokio()?;
     tokio::spawn(reload_loop(reloadable(&listeners, &upstream), reload));
     let drain = Drain::default();
@@ -143,7 +168,7 @@ async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), Star
         let policy = Arc::clone(&listener_config.policy);
         let service = Arc::new(Service::new(policy, Arc::clone(&upstream), config.requests));
         let listener_task = accept_loop(
-            listener.bound.into_tokio()?,
+            listener.bound.into_tokio(closer.as_ref())?,
             name,
             listener.security,
             service,

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::passing::{Closer, DescriptorPassing};
 use super::peer::Peer;
 use super::socket::Socket;
 use super::tcp::{self, TcpBindError};
-use super::unix::{self, SocketFile, SocketPath, UnixBindError};
+use super::unix::{self, BoundSocket, SocketFile, SocketPath, UnixBindError};
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub enum ListenAddr {
 #[derive(Debug)]
 pub enum BoundListener {
     /// A Unix socket and its file.
-    Unix(std::os::unix::net::UnixListener, SocketPath),
+    Unix(BoundSocket),
     /// A TCP socket and the address that it got.
     Tcp(std::net::TcpListener, SocketAddr),
 }
@@ -38,8 +40,8 @@ pub enum BoundListener {
 /// A bound address whose clients are accepted in tokio's runtime.
 #[derive(Debug)]
 pub enum Listener {
-    /// A Unix socket and its file.
-    Unix(tokio::net::UnixListener, SocketPath),
+    /// A Unix socket, its file, and what closes it and its clients where descriptors may wait in them.
+    Unix(tokio::net::UnixListener, SocketPath, Option<Closer>),
     /// A TCP socket and the address that it got.
     Tcp(tokio::net::TcpListener, SocketAddr),
 }
@@ -62,10 +64,7 @@ impl BoundListener {
     /// [`BindError`], which names the address and the way out.
     pub fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
         match addr {
-            ListenAddr::Unix(file) => {
-                let (listener, path) = unix::bind(file)?;
-                Ok(Self::Unix(listener, path))
-            }
+            ListenAddr::Unix(file) => Ok(Self::Unix(unix::bind(file)?)),
             ListenAddr::Tcp { host, port } => {
                 let (listener, address) = tcp::bind(host, *port)?;
                 Ok(Self::Tcp(listener, address))
@@ -73,19 +72,31 @@ impl BoundListener {
         }
     }
 
-    /// Registers with the runtime that this is called in.
+    /// What happens to descriptors that clients pass; over TCP they cannot.
+    pub fn descriptor_passing(&self) -> Option<DescriptorPassing> {
+        match self {
+            Self::Unix(bound) => Some(bound.passing),
+            Self::Tcp(..) => None,
+        }
+    }
+
+    /// Registers with the runtime that this is called in. `closer` is needed where clients can pass
+    /// descriptors.
     ///
     /// # Errors
     /// If the runtime cannot take another descriptor; then the socket's file is removed.
-    pub fn into_tokio(self) -> io::Result<Listener> {
+    pub fn into_tokio(self, closer: Option<&Closer>) -> io::Result<Listener> {
         match self {
-            Self::Unix(listener, path) => match tokio::net::UnixListener::from_std(listener) {
-                Ok(listener) => Ok(Listener::Unix(listener, path)),
-                Err(error) => {
-                    remove(&path);
-                    Err(error)
+            Self::Unix(BoundSocket { listener, path, passing }) => {
+                let closer = closer.filter(|_| passing == DescriptorPassing::Possible).cloned();
+                match tokio::net::UnixListener::from_std(listener) {
+                    Ok(listener) => Ok(Listener::Unix(listener, path, closer)),
+                    Err(error) => {
+                        remove(&path);
+                        Err(error)
+                    }
                 }
-            },
+            }
             Self::Tcp(listener, address) => {
                 Ok(Listener::Tcp(tokio::net::TcpListener::from_std(listener)?, address))
             }
@@ -94,8 +105,8 @@ impl BoundListener {
 
     /// Stops listening and removes the socket's file.
     pub fn close(self) {
-        if let Self::Unix(_, path) = &self {
-            remove(path);
+        if let Self::Unix(bound) = &self {
+            remove(&bound.path);
         }
     }
 }
@@ -107,10 +118,11 @@ impl Listener {
     /// Those of accept(2), of which running out of descriptors is temporary.
     pub async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
-            Self::Unix(listener, _) => {
+            Self::Unix(listener, _, closer) => {
                 let (stream, _) = listener.accept().await?;
-                let peer = Peer::of_unix(&stream)?;
-                Ok((stream.into(), peer))
+                let credentials = Peer::of_unix(&stream);
+                let socket = Socket::unix(stream, closer.clone());
+                Ok((socket, credentials?))
             }
             Self::Tcp(listener, _) => {
                 let (stream, addr) = listener.accept().await?;
@@ -123,9 +135,20 @@ impl Listener {
 
     /// Stops listening and removes the socket's file.
     pub fn close(self) {
-        if let Self::Unix(_, path) = &self {
-            remove(path);
+        if let Self::Unix(listener, path, closer) = self {
+            remove(&path);
+            if let Some(closer) = closer {
+                close_with_queue(listener, &closer);
+            }
         }
+    }
+}
+
+/// Stops listening, and leaves the clients that nobody accepted to the closer: descriptors may wait in them.
+fn close_with_queue(listener: tokio::net::UnixListener, closer: &Closer) {
+    let stopped = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);
+    if let (Ok(()), Ok(listener)) = (stopped, listener.into_std()) {
+        closer.close(OwnedFd::from(listener));
     }
 }
 
@@ -151,7 +174,7 @@ impl ListenAddr {
 impl fmt::Display for BoundListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unix(_, path) => path.path().display().fmt(f),
+            Self::Unix(bound) => bound.path.path().display().fmt(f),
             Self::Tcp(_, address) => write!(f, "tcp://{address}"),
         }
     }

@@ -3,6 +3,7 @@
 pub mod address;
 mod directory;
 pub mod listener;
+mod passing;
 pub mod peer;
 pub mod socket;
 pub mod tcp;
@@ -10,5 +11,6 @@ pub mod unix;
 
 pub use address::{Address, AddressError};
 pub use listener::{BindError, BoundListener, ListenAddr, Listener};
+pub use passing::{Closer, DescriptorPassing};
 pub use peer::{ClientKey, Peer, TlsIdentity};
 pub use socket::{DisconnectWatcher, Socket, WriteProgress};

@@ -17,6 +17,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::passing::{Closer, UnixClient};
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub struct Socket(Arc<Inner>);
@@ -48,14 +50,8 @@ pub struct WriteProgress {
 
 #[derive(Debug)]
 enum Kind {
-    Unix(UnixStream),
+    Unix(UnixClient),
     Tcp(TcpStream),
-}
-
-impl From<UnixStream> for Socket {
-    fn from(stream: UnixStream) -> Self {
-        Self(Arc::new(Inner::new(Kind::Unix(stream))))
-    }
 }
 
 impl From<TcpStream> for Socket {
@@ -65,6 +61,12 @@ impl From<TcpStream> for Socket {
 }
 
 impl Socket {
+    /// A Unix socket; `closer` closes it if its client can pass descriptors.
+    pub fn unix(stream: UnixStream, closer: Option<Closer>) -> Self {
+        let kind = Kind::Unix(UnixClient::new(stream, closer));
+        Self(Arc::new(Inner::new(kind)))
+    }
+
     /// A handle that notices when the client is gone.
     pub fn disconnect_watcher(&self) -> DisconnectWatcher {
         DisconnectWatcher(Arc::clone(&self.0))
@@ -226,6 +228,13 @@ impl Inner {
         }
     }
 
+    fn receive(&self, fd: BorrowedFd<'_>, space: &mut [u8]) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Unix(client) => client.receive(fd, space),
+            Kind::Tcp(_) => Ok(rustix::net::recv(fd, space, RecvFlags::empty())?.0),
+        }
+    }
+
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.kind {
             Kind::Unix(stream) => stream.poll_read_ready(cx),
@@ -269,7 +278,7 @@ impl AsyncRead for Socket {
             let space = buf.initialize_unfilled();
             let mut read = None;
             let result = self.0.try_io(Interest::READABLE, |fd| {
-                let n = *read.insert(rustix::net::recv(fd, &mut *space, RecvFlags::empty())?.0);
+                let n = *read.insert(self.0.receive(fd, space)?);
                 // A short read has drained the socket, unless its client plays tricks (a descriptor sent
                 // along, urgent data) and then waits for itself: the next would only find nothing.
                 if n < space.len() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
@@ -390,7 +399,7 @@ mod tests {
     async fn a_client_that_takes_nothing_is_told_from_one_that_reads_slowly() {
         let (client, ours) = std::os::unix::net::UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
-        let mut socket = Socket::from(UnixStream::from_std(ours).unwrap());
+        let mut socket = Socket::unix(UnixStream::from_std(ours).unwrap(), None);
         let watcher = socket.disconnect_watcher();
         socket.0.ready(Interest::WRITABLE).await.unwrap();
         let mut cx = Context::from_waker(std::task::Waker::noop());

@@ -16,6 +16,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket
 use thiserror::Error;
 
 use super::directory::{self, DirectoryError, PATH_ONLY, Trusted};
+use super::passing::{self, DescriptorPassing};
 
 /// How the socket's file is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,13 +80,24 @@ enum UnixBindErrorKind {
     Replaced,
 }
 
+/// A socket that clients connect to while nobody accepts them yet.
+#[derive(Debug)]
+pub struct BoundSocket {
+    /// The socket itself.
+    pub listener: UnixListener,
+    /// Its file.
+    pub path: SocketPath,
+    /// What happens to descriptors that clients pass.
+    pub passing: DescriptorPassing,
+}
+
 /// Binds the socket. To do so it changes the working directory and the umask for a moment: it is for the
 /// time before other threads are started.
 ///
 /// # Errors
 /// [`UnixBindError`] if its directory is not safe, something else stands at its path, or the system
 /// refuses.
-pub fn bind(file: &SocketFile) -> Result<(UnixListener, SocketPath), UnixBindError> {
+pub fn bind(file: &SocketFile) -> Result<BoundSocket, UnixBindError> {
     let fail = |source| UnixBindError { path: file.path.clone(), source };
     let place = Place::open(file).map_err(fail)?;
     // Two instances that start at once must not both find the path free: the second waits here.
@@ -99,6 +111,7 @@ pub fn bind(file: &SocketFile) -> Result<(UnixListener, SocketPath), UnixBindErr
         device: created.stat.st_dev,
         inode: created.stat.st_ino,
     };
+    let passing = passing::refuse(&listener);
     let ready = set_permissions(&created.file, file).and_then(|()| {
         rustix::net::listen(&listener, BACKLOG)
             .map_err(|e| UnixBindErrorKind::Io("the system refuses", e.into()))
@@ -108,7 +121,7 @@ pub fn bind(file: &SocketFile) -> Result<(UnixListener, SocketPath), UnixBindErr
         let _ = path.remove();
         return Err(fail(error));
     }
-    Ok((UnixListener::from(listener), path))
+    Ok(BoundSocket { listener: UnixListener::from(listener), path, passing })
 }
 
 /// Clients that wait to be accepted: as many as net.core.somaxconn says.

@@ -63,12 +63,15 @@ impl UpstreamKind {
 
 /// Gives up everything that is not required, for good.
 ///
-/// seccomp comes last: it closes the system calls that the others are made with.
-pub fn enter(requirements: &Requirements) -> Status {
+/// seccomp comes last: it closes the system calls that the others are made with. Threads that the process
+/// needs are started by `start_threads` just before: they inherit what holds by then, and seccomp is put on
+/// every thread.
+pub fn enter<T>(requirements: &Requirements, start_threads: impl FnOnce() -> T) -> (Status, T) {
     let no_new_privs = no_new_privs();
     let landlock = landlock::enter(requirements);
+    let threads = start_threads();
     let seccomp = seccomp::enter(requirements);
-    Status([no_new_privs, landlock, seccomp])
+    (Status([no_new_privs, landlock, seccomp]), threads)
 }
 
 /// Executing a program never gives more privileges again (`PR_SET_NO_NEW_PRIVS` of prctl(2)); the other

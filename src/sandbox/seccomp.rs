@@ -78,6 +78,8 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_read, &[]),
             Call(libc::SYS_readv, &[]),
             Call(libc::SYS_recvfrom, &[]),
+            // Whether a client passed descriptors.
+            Call(libc::SYS_recvmsg, &[]),
             Call(libc::SYS_write, &[]),
             Call(libc::SYS_writev, &[]),
             Call(libc::SYS_sendto, &[]),
@@ -86,8 +88,9 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_close, &[]),
         ],
     },
-    // Who a client is, whether a connect succeeded, TCP_NODELAY and keep-alive, and the reset of a client
-    // that does not read: no other options.
+    // Who a client is, whether a connect succeeded, TCP_NODELAY and keep-alive; the reset of a client that does
+    // not read; that urgent data shows with its descriptors, and that closing those does not wait: no other
+    // options.
     CallGroup {
         when: When::Always,
         calls: &[
@@ -96,6 +99,7 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_getpeername, &[]),
             Call(libc::SYS_setsockopt, &[Is(1, libc::IPPROTO_TCP)]),
             Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_KEEPALIVE)]),
+            Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_OOBINLINE)]),
             Call(libc::SYS_setsockopt, &[Is(1, libc::SOL_SOCKET), Is(2, libc::SO_LINGER)]),
         ],
     },
@@ -244,7 +248,6 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_setsockopt, &[Is(1, libc::IPPROTO_IPV6), Is(2, libc::IPV6_RECVERR)]),
             Call(libc::SYS_sendmsg, &[]),
             Call(libc::SYS_sendmmsg, &[]),
-            Call(libc::SYS_recvmsg, &[]),
             Call(libc::SYS_ioctl, &[Is(1, libc::FIONREAD as i32)]),
             Call(libc::SYS_uname, &[]),
             Call(libc::SYS_mmap, &[]),

@@ -36,6 +36,7 @@ mod descriptors;
 mod exhaustion;
 mod faults;
 mod pace;
+mod passed_descriptors;
 mod requests;
 mod soak;
 

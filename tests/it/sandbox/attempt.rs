@@ -3,7 +3,8 @@
 //!
 //! `sandbox_attempt NAME nothing|landlock|all unix|ip|name DIRECTORY ENGINE_PORT OTHER_PORT TESTER`, or
 //! `sandbox_attempt without CALL PROGRAM ARG...` to become a program for which a system call is missing,
-//! or `sandbox_attempt list`.
+//! `sandbox_attempt without-option OPTION PROGRAM ARG...` where the option of sockets is not there, or
+//! `sandbox_attempt list`.
 
 mod fixture;
 
@@ -17,7 +18,9 @@ use docker_proxy_acl::sandbox::{self, Measure, Requirements, UpstreamKind, landl
 use fixture::Fixture;
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::Pid;
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use seccompiler::SeccompCmpArgLen::Dword;
+use seccompiler::SeccompCmpOp::Eq;
+use seccompiler::{BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, apply_filter};
 
 type Attempt = fn(&Fixture) -> io::Result<()>;
 
@@ -70,7 +73,12 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "list"] => ATTEMPTS.iter().for_each(|(name, _)| println!("{name}")),
-        [_, "without", call, ..] => without(call.parse().unwrap(), &args[3..]),
+        [_, "without", call, ..] => without(call.parse().unwrap(), vec![], libc::EPERM, &args[3..]),
+        [_, "without-option", option, ..] => {
+            let option = SeccompCondition::new(2, Dword, Eq, option.parse().unwrap()).unwrap();
+            let rules = vec![SeccompRule::new(vec![option]).unwrap()];
+            without(libc::SYS_setsockopt, rules, libc::ENOPROTOOPT, &args[3..]);
+        }
         [_, name, under, upstream, directory, engine_port, other_port, tester] => {
             let fixture = Fixture {
                 directory: directory.into(),
@@ -107,7 +115,7 @@ fn enter(under: &str, requirements: &Requirements) {
         "landlock" => {
             assert!(matches!(landlock::enter(requirements), Measure::Enforced(_)), "Landlock does not hold")
         }
-        "all" => assert!(sandbox::enter(requirements).fully_enforced(), "the sandbox does not hold"),
+        "all" => assert!(sandbox::enter(requirements, || ()).0.fully_enforced(), "the sandbox does not hold"),
         other => panic!("unknown measure '{other}'"),
     }
 }
@@ -120,12 +128,12 @@ fn exit_code(result: io::Result<()>) -> ExitCode {
     }
 }
 
-/// Becomes another program, for which one system call is not there.
-fn without(call: libc::c_long, command: &[String]) {
+/// Becomes another program, for which one system call is not there: at all, or by these rules.
+fn without(call: libc::c_long, rules: Vec<SeccompRule>, error: i32, command: &[String]) {
     let filter = SeccompFilter::new(
-        [(call, vec![])].into(),
+        [(call, rules)].into(),
         SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM as u32),
+        SeccompAction::Errno(error as u32),
         std::env::consts::ARCH.try_into().unwrap(),
     );
     let program: BpfProgram = filter.unwrap().try_into().unwrap();

@@ -108,7 +108,7 @@ fn every_attempt_is_in_the_table() {
 
 /// The program that makes attempts, built by the cargo that built this test: without `--test` it has built
 /// it already, and there is nothing left to do.
-fn attempt_program() -> &'static Path {
+pub fn attempt_program() -> &'static Path {
     static ATTEMPT: OnceLock<PathBuf> = OnceLock::new();
     ATTEMPT.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));

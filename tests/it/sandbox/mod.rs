@@ -4,3 +4,5 @@ mod fixture;
 mod in_force;
 mod inside;
 mod privileges;
+
+pub use inside::attempt_program;
