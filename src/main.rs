@@ -35,11 +35,15 @@ fn main() -> ExitCode {
 }
 
 fn serve(cli: &Cli) -> ExitCode {
+    let signals = match server::InstalledSignals::install() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("cannot start: {error}"), ExitCode::FAILURE),
+    };
     let config = match Config::new(&cli.serve.settings(cli::env)) {
         Ok(config) => config,
         Err(error) => return fail(&cli::describe(&error), ExitCode::from(USAGE)),
     };
-    match server::run(config) {
+    match server::run(config, signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
     }

@@ -13,13 +13,14 @@ use thiserror::Error;
 
 use crate::config::{Config, ListenerConfig, SandboxMode};
 use crate::inbound::{ListenerSecurity, accept_loop};
-use crate::net::{BindError, BoundListener, Closer, DescriptorPassing};
+use crate::net::{BindError, BoundListener, Closer, DescriptorPassing, ResolvedListenAddr};
 use crate::proxy::service::Service;
 use crate::sandbox;
-use crate::sandbox::privileges::{self, PrivilegeError};
+use crate::sandbox::privileges::{self, BoundingSet, PrivilegeError};
 use crate::system::drain::{Drain, Drained};
 use crate::system::rlimit;
-use crate::system::signals::{InstalledSignals, ReloadSignal};
+pub use crate::system::signals::InstalledSignals;
+use crate::system::signals::ReloadSignal;
 use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
 use crate::telemetry::log::{self, Log};
 use crate::tls::{CertError, Reload, ReloadTrigger, TlsAcceptor};
@@ -45,15 +46,14 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until a signal to end.
 ///
 /// # Errors
 /// If certificates cannot be used, a listener cannot be bound, or the user cannot be changed; the sockets
 /// that were created by then are removed again.
-pub fn run(config: Config) -> Result<(), StartError> {
-    let signals = InstalledSignals::install()?;
+pub fn run(config: Config, signals: InstalledSignals) -> Result<(), StartError> {
     let log = log::init(config.log);
-    let prepared = prepare(config, &log)?;
+    let prepared = prepare(config, &signals, &log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(serve(prepared, signals));
     // With it go the tasks that are left, each with its line.
@@ -80,11 +80,19 @@ struct PreparedListener {
     security: ListenerSecurity,
 }
 
-fn prepare(config: Config, log: &Log) -> Result<Prepared, StartError> {
+/// A listener with all that may have to be waited for.
+struct LoadedListener {
+    addr: ResolvedListenAddr,
+    security: ListenerSecurity,
+}
+
+fn prepare(config: Config, signals: &InstalledSignals, log: &Log) -> Result<Prepared, StartError> {
     startup::log_allowed(&config.listeners);
     startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
-    let listeners = bind_all(&config.listeners)?;
+    let loaded = config.listeners.iter().map(load).collect::<Result<_, _>>()?;
+    signals.defer_shutdown();
+    let listeners = bind_all(loaded)?;
     let start_threads = || {
         log.start_writer()?;
         start_closer(&listeners)
@@ -98,26 +106,26 @@ fn prepare(config: Config, log: &Log) -> Result<Prepared, StartError> {
     }
 }
 
-fn bind_all(configs: &[ListenerConfig]) -> Result<Vec<PreparedListener>, StartError> {
-    let mut listeners = Vec::new();
-    for config in configs {
-        match bind(config) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) => {
-                listeners.into_iter().for_each(|listener: PreparedListener| listener.bound.close());
-                return Err(error);
-            }
-        }
-    }
-    Ok(listeners)
-}
-
-fn bind(config: &ListenerConfig) -> Result<PreparedListener, StartError> {
+fn load(config: &ListenerConfig) -> Result<LoadedListener, StartError> {
     let security = match &config.tls {
         None => ListenerSecurity::Plain,
         Some(files) => ListenerSecurity::Tls(TlsAcceptor::load(files).map_err(StartError::ListenerTls)?),
     };
-    Ok(PreparedListener { bound: BoundListener::bind(&config.addr)?, security })
+    Ok(LoadedListener { addr: config.addr.resolve()?, security })
+}
+
+fn bind_all(loaded: Vec<LoadedListener>) -> Result<Vec<PreparedListener>, StartError> {
+    let mut listeners = Vec::new();
+    for LoadedListener { addr, security } in loaded {
+        match BoundListener::bind(addr) {
+            Ok(bound) => listeners.push(PreparedListener { bound, security }),
+            Err(error) => {
+                listeners.into_iter().for_each(|listener: PreparedListener| listener.bound.close());
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(listeners)
 }
 
 /// Says what happens to descriptors that clients pass, and starts what that needs.
@@ -137,8 +145,12 @@ fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) ->
         tracing::warn!("{insufficient}");
     }
     if let Some(user) = config.user {
-        privileges::drop_privileges(user, &config.upstream.address)?;
-        tracing::info!("running as {user}");
+        match privileges::drop_privileges(user, &config.upstream.address)? {
+            BoundingSet::Dropped => tracing::info!("running as {user}"),
+            BoundingSet::Kept => tracing::info!(
+                "running as {user}; it takes the capability SETPCAP to drop the others' bounding set as well"
+            ),
+        }
     }
     match config.sandbox {
         SandboxMode::Enabled => {

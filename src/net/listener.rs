@@ -1,17 +1,19 @@
 //! Listeners: bound before the runtime exists, accepting once it does.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use thiserror::Error;
 
 use super::passing::{Closer, DescriptorPassing};
 use super::peer::Peer;
 use super::socket::Socket;
-use super::tcp::{self, TcpBindError};
+use super::tcp::{self, BoundAddress, ResolvedHost, TcpBindError};
 use super::unix::{self, BoundSocket, SocketFile, SocketPath, UnixBindError};
 
 /// Where to listen.
@@ -28,13 +30,22 @@ pub enum ListenAddr {
     },
 }
 
+/// Where to listen, with nothing left that has to be waited for.
+#[derive(Debug)]
+pub enum ResolvedListenAddr {
+    /// On a Unix socket.
+    Unix(SocketFile),
+    /// On every TCP address that a name stands for.
+    Tcp(ResolvedHost),
+}
+
 /// A bound address, to which clients connect while nobody accepts them yet.
 #[derive(Debug)]
 pub enum BoundListener {
     /// A Unix socket and its file.
     Unix(BoundSocket),
-    /// A TCP socket and the address that it got.
-    Tcp(std::net::TcpListener, SocketAddr),
+    /// A TCP socket for each address of a host, of which there is at least one.
+    Tcp(ResolvedHost, Vec<BoundAddress>),
 }
 
 /// A bound address whose clients are accepted in tokio's runtime.
@@ -42,8 +53,8 @@ pub enum BoundListener {
 pub enum Listener {
     /// A Unix socket, its file, and what closes it and its clients where descriptors may wait in them.
     Unix(tokio::net::UnixListener, SocketPath, Option<Closer>),
-    /// A TCP socket and the address that it got.
-    Tcp(tokio::net::TcpListener, SocketAddr),
+    /// TCP sockets, and which of them is the first to be asked for the next client.
+    Tcp(Vec<tokio::net::TcpListener>, AtomicUsize),
 }
 
 /// Why an address cannot be listened on.
@@ -62,13 +73,21 @@ impl BoundListener {
     ///
     /// # Errors
     /// [`BindError`], which names the address and the way out.
-    pub fn bind(addr: &ListenAddr) -> Result<Self, BindError> {
+    pub fn bind(addr: ResolvedListenAddr) -> Result<Self, BindError> {
         match addr {
-            ListenAddr::Unix(file) => Ok(Self::Unix(unix::bind(file)?)),
-            ListenAddr::Tcp { host, port } => {
-                let (listener, address) = tcp::bind(host, *port)?;
-                Ok(Self::Tcp(listener, address))
+            ResolvedListenAddr::Unix(file) => Ok(Self::Unix(unix::bind(&file)?)),
+            ResolvedListenAddr::Tcp(host) => {
+                let bound = host.bind()?;
+                Ok(Self::Tcp(host, bound))
             }
+        }
+    }
+
+    /// Every address that clients can connect to.
+    pub fn addresses(&self) -> Vec<String> {
+        match self {
+            Self::Unix(bound) => vec![bound.path.path().display().to_string()],
+            Self::Tcp(_, bound) => bound.iter().map(BoundAddress::to_string).collect(),
         }
     }
 
@@ -97,8 +116,9 @@ impl BoundListener {
                     }
                 }
             }
-            Self::Tcp(listener, address) => {
-                Ok(Listener::Tcp(tokio::net::TcpListener::from_std(listener)?, address))
+            Self::Tcp(_, bound) => {
+                let listeners = bound.into_iter().map(|one| tokio::net::TcpListener::from_std(one.listener));
+                Ok(Listener::Tcp(listeners.collect::<io::Result<_>>()?, AtomicUsize::new(0)))
             }
         }
     }
@@ -124,8 +144,8 @@ impl Listener {
                 let socket = Socket::unix(stream, closer.clone());
                 Ok((socket, credentials?))
             }
-            Self::Tcp(listener, _) => {
-                let (stream, addr) = listener.accept().await?;
+            Self::Tcp(listeners, first) => {
+                let (stream, addr) = poll_fn(|cx| poll_accept(listeners, first, cx)).await?;
                 // A client that is gone again has no options; its connection shows that by itself.
                 let _ = tcp::set_tcp_options(&stream);
                 Ok((stream.into(), Peer::Tcp { addr, identity: None }))
@@ -142,6 +162,18 @@ impl Listener {
             }
         }
     }
+}
+
+/// The next client of any. They take turns in being asked first, so that none keeps another's clients
+/// waiting.
+fn poll_accept(
+    listeners: &[tokio::net::TcpListener],
+    first: &AtomicUsize,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>> {
+    let (before, after) = listeners.split_at(first.fetch_add(1, Ordering::Relaxed) % listeners.len());
+    let ready = after.iter().chain(before).map(|one| one.poll_accept(cx)).find(Poll::is_ready);
+    ready.unwrap_or(Poll::Pending)
 }
 
 /// Stops listening, and leaves the clients that nobody accepted to the closer: descriptors may wait in them.
@@ -162,6 +194,17 @@ fn remove(path: &SocketPath) {
 }
 
 impl ListenAddr {
+    /// Looks up what its name stands for, which may take long.
+    ///
+    /// # Errors
+    /// If it stands for nothing.
+    pub fn resolve(&self) -> Result<ResolvedListenAddr, BindError> {
+        Ok(match self {
+            Self::Unix(file) => ResolvedListenAddr::Unix(file.clone()),
+            Self::Tcp { host, port } => ResolvedListenAddr::Tcp(tcp::resolve(host, *port)?),
+        })
+    }
+
     /// The directory of the socket's file, for a Unix socket.
     pub fn socket_directory(&self) -> Option<PathBuf> {
         match self {
@@ -175,7 +218,10 @@ impl fmt::Display for BoundListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(bound) => bound.path.path().display().fmt(f),
-            Self::Tcp(_, address) => write!(f, "tcp://{address}"),
+            Self::Tcp(host, bound) => match &bound[..] {
+                [one] => one.fmt(f),
+                all => host.at_port(all[0].address.port()).fmt(f),
+            },
         }
     }
 }

@@ -10,7 +10,7 @@ pub mod tcp;
 pub mod unix;
 
 pub use address::{Address, AddressError};
-pub use listener::{BindError, BoundListener, ListenAddr, Listener};
+pub use listener::{BindError, BoundListener, ListenAddr, Listener, ResolvedListenAddr};
 pub use passing::{Closer, DescriptorPassing};
 pub use peer::{ClientKey, Peer, TlsIdentity};
 pub use socket::{DisconnectWatcher, Socket, WriteProgress};

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
 use rustix::fs::{Gid, Uid};
+use rustix::io::Errno;
 use rustix::process::getgroups;
 use rustix::thread::{
-    set_thread_gid, set_thread_groups, set_thread_res_gid, set_thread_res_uid, set_thread_uid,
+    CapabilitySet, capability_is_in_bounding_set, remove_capability_from_bounding_set, set_thread_gid,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid, set_thread_uid,
 };
 use thiserror::Error;
 
@@ -31,6 +33,15 @@ pub enum RunAsGroup {
     Explicit(u32),
     /// That of the user's entry in /etc/passwd, or of the user's own number.
     Primary(u32),
+}
+
+/// The bounding set of capabilities(7): what a program that is executed could still get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoundingSet {
+    /// It is empty.
+    Dropped,
+    /// The process may not change it, because it has not got `CAP_SETPCAP`.
+    Kept,
 }
 
 /// Why the process cannot become that user.
@@ -82,15 +93,32 @@ impl RunAsGroup {
 ///
 /// # Errors
 /// [`PrivilegeError`]; the process must not go on then.
-pub fn drop_privileges(user: RunAs, upstream: &Address) -> Result<(), PrivilegeError> {
+pub fn drop_privileges(user: RunAs, upstream: &Address) -> Result<BoundingSet, PrivilegeError> {
     ensure_single_threaded().map_err(PrivilegeError::Threads)?;
     let groups = groups_to_keep(user, upstream)?;
     let (uid, gid) = (Uid::from_raw(user.uid), user.group.gid());
-    // The user comes last: it takes the right to change the groups away.
+    // The user comes last: it takes the right to change the others away.
+    let bounding_set = drop_bounding_set()?;
     set_thread_groups(&groups).map_err(failed("setgroups"))?;
     set_thread_res_gid(gid, gid, gid).map_err(failed("setresgid"))?;
     set_thread_res_uid(uid, uid, uid).map_err(failed("setresuid"))?;
-    verify_dropped(gid, &groups)
+    verify_dropped(gid, &groups)?;
+    Ok(bounding_set)
+}
+
+fn drop_bounding_set() -> Result<BoundingSet, PrivilegeError> {
+    for capability in (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number)) {
+        match capability_is_in_bounding_set(capability) {
+            Ok(false) => {}
+            Ok(true) => match remove_capability_from_bounding_set(capability) {
+                Err(Errno::PERM) => return Ok(BoundingSet::Kept),
+                removed => removed.map_err(failed("prctl(PR_CAPBSET_DROP)"))?,
+            },
+            // The kernel knows no further.
+            Err(_) => break,
+        }
+    }
+    Ok(BoundingSet::Dropped)
 }
 
 fn failed(call: &'static str) -> impl Fn(rustix::io::Errno) -> PrivilegeError {
@@ -99,7 +127,12 @@ fn failed(call: &'static str) -> impl Fn(rustix::io::Errno) -> PrivilegeError {
 
 fn groups_to_keep(user: RunAs, upstream: &Address) -> Result<Vec<Gid>, PrivilegeError> {
     let Address::Unix(path) = upstream else { return Ok(vec![]) };
-    match (std::fs::metadata(path), user.group) {
+    // Where the source of a bind mount is missing, Docker makes a directory of root's group.
+    let socket = std::fs::metadata(path).and_then(|found| match found.file_type().is_socket() {
+        true => Ok(found),
+        false => Err(io::Error::other("it is not a socket")),
+    });
+    match (socket, user.group) {
         (Ok(socket), _) => Ok(vec![Gid::from_raw(socket.gid())]),
         // The group that was named may well be the engine's, which is not there yet.
         (Err(_), RunAsGroup::Explicit(_)) => Ok(vec![]),

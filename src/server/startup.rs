@@ -56,7 +56,9 @@ fn names_where(
 
 /// Says where clients can connect, and warns where they need to prove nothing.
 pub fn log_listener(listener: &BoundListener, config: &ListenerConfig) {
-    tracing::info!(tls = config.tls.as_ref().map(clients), "[docker-proxy-acl] Listening on {listener}");
+    for address in listener.addresses() {
+        tracing::info!(tls = config.tls.as_ref().map(clients), "[docker-proxy-acl] Listening on {address}");
+    }
     match (&config.addr, &config.tls) {
         (ListenAddr::Unix(_), _) => {}
         (ListenAddr::Tcp { .. }, None) => tracing::warn!(

@@ -1,23 +1,41 @@
 //! Signals: installed before anything else, received in the runtime.
 //!
 //! A handler writes a byte into a socket, so that a signal that comes before the runtime exists is not
-//! lost.
+//! lost. Every signal whose default is to end the program is in one of the lists here, or means just that:
+//! SIGKILL, SIGXCPU (`RLIMIT_CPU`), and those of a fault of the program itself, such as SIGSEGV.
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ,
+};
+use signal_hook::flag;
 use signal_hook::low_level::pipe;
 use tokio::io::AsyncReadExt;
+
+/// The program is to end.
+const SHUTDOWN: [i32; 3] = [SIGTERM, SIGINT, SIGQUIT];
+/// What can be reloaded is to be reloaded.
+const RELOAD: [i32; 1] = [SIGHUP];
+/// Nothing is to happen: sent to a program that knows them, they mean something, such as to open the log
+/// anew; the timers' are nobody's here, and a file at its limit (SIGXFSZ) is an error of write(2). std
+/// ignores SIGPIPE. Real-time signals are ignored as well.
+const IGNORED: [i32; 9] =
+    [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXFSZ, libc::SIGPWR, libc::SIGSTKFLT];
 
 /// The signals that the program handles, before the runtime.
 #[derive(Debug)]
 pub struct InstalledSignals {
     shutdown: UnixStream,
     reload: UnixStream,
+    /// Whether a signal to end is obeyed at once.
+    exits_at_once: Arc<AtomicBool>,
 }
 
-/// SIGTERM and SIGINT: the program is to end.
+/// SIGTERM, SIGINT and SIGQUIT: the program is to end.
 #[derive(Debug)]
 pub struct ShutdownSignal(tokio::net::UnixStream);
 
@@ -26,12 +44,27 @@ pub struct ShutdownSignal(tokio::net::UnixStream);
 pub struct ReloadSignal(tokio::net::UnixStream);
 
 impl InstalledSignals {
-    /// From here on none of these signals ends the process by itself.
+    /// From here on only the signals that mean it end the process, and those at once, with 128 and their
+    /// number as its exit code: what has to be waited for at the start, such as a name server, may take long.
     ///
     /// # Errors
     /// If there are no descriptors left.
     pub fn install() -> io::Result<Self> {
-        Ok(Self { shutdown: receiver(&[SIGTERM, SIGINT])?, reload: receiver(&[SIGHUP])? })
+        let exits_at_once = Arc::new(AtomicBool::new(true));
+        for signal in SHUTDOWN {
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&exits_at_once))?;
+        }
+        let installed = Self { shutdown: receiver(&SHUTDOWN)?, reload: receiver(&RELOAD)?, exits_at_once };
+        let nobody = Arc::new(AtomicBool::new(false));
+        for signal in IGNORED.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
+            flag::register(signal, Arc::clone(&nobody))?;
+        }
+        Ok(installed)
+    }
+
+    /// From here on there is something to tidy up: a signal to end waits until the runtime receives it.
+    pub fn defer_shutdown(&self) {
+        self.exits_at_once.store(false, Ordering::SeqCst);
     }
 
     /// Registers with the runtime that this is called in.

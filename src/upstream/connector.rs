@@ -1,6 +1,7 @@
 //! Making a connection to the engine.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::connection::IoStream;
-use super::error::UpstreamError;
+use super::error::{FileKind, UpstreamError};
 use crate::net::{Address, tcp};
 use crate::tls::{CertError, ClientFiles, Reload, TlsConnector};
 
@@ -57,9 +58,10 @@ impl Connector {
     /// [`UpstreamError`] if there is none.
     pub(super) async fn connect(&self) -> Result<Box<dyn IoStream>, UpstreamError> {
         match &self.address {
-            Address::Unix(path) => {
-                Ok(Box::new(connect_unix(path).await.map_err(UpstreamError::Unreachable)?))
-            }
+            Address::Unix(path) => match connect_unix(path).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) => Err(explained(path, error)),
+            },
             Address::Tcp { host, port } => {
                 let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect_tcp(host, *port));
                 connected.await.unwrap_or_else(|_| {
@@ -93,6 +95,17 @@ async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
         }
     }
     UnixStream::connect(path).await
+}
+
+/// Connecting to a file that is not a socket is refused as by a socket that nobody listens on.
+fn explained(path: &Path, error: io::Error) -> UpstreamError {
+    match std::fs::metadata(path).map(|found| found.file_type()) {
+        Ok(found) if !found.is_socket() => {
+            let kind = if found.is_dir() { FileKind::Directory } else { FileKind::File };
+            UpstreamError::NotASocket { path: path.to_owned(), kind }
+        }
+        _ => UpstreamError::Unreachable(error),
+    }
 }
 
 /// Whether something is mounted right at this path, by proc_pid_mountinfo(5).

@@ -1,6 +1,8 @@
 //! Why there is no answer from the engine, and what to do about it.
 
+use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -14,6 +16,14 @@ pub enum UpstreamError {
     /// No connection.
     #[error("the engine is out of reach: {0}")]
     Unreachable(io::Error),
+    /// What is at its address is not a socket.
+    #[error("the engine is out of reach: {} is {kind}, not a socket", path.display())]
+    NotASocket {
+        /// The address.
+        path: PathBuf,
+        /// What is there.
+        kind: FileKind,
+    },
     /// No TLS over it, or the two cannot agree.
     #[error(transparent)]
     Tls(ConnectError),
@@ -26,6 +36,40 @@ pub enum UpstreamError {
     /// It answered with 101, which only a tunnel could carry on.
     #[error("the engine wanted to switch protocols, which is never relayed")]
     SwitchingProtocols,
+}
+
+/// What may be where the engine's socket should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A directory.
+    Directory,
+    /// A file, a device, a pipe.
+    File,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Directory => "a directory",
+            Self::File => "a file",
+        })
+    }
+}
+
+impl FileKind {
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Directory => {
+                "Docker makes a directory where the source of a bind mount is missing: start the engine, \
+                 remove the directory on the host and make this container anew; or upstream names a \
+                 directory, and not the socket in it"
+            }
+            Self::File => {
+                "upstream names another path than its socket's; an empty file is what a mount of a socket \
+                 leaves behind"
+            }
+        }
+    }
 }
 
 impl UpstreamError {
@@ -41,7 +85,7 @@ impl UpstreamError {
     /// matter.
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::Unreachable(_) => "the engine is out of reach",
+            Self::Unreachable(_) | Self::NotASocket { .. } => "the engine is out of reach",
             Self::Tls(_) => "TLS to the engine failed",
             Self::Broken(_) => "the engine broke off before its answer",
             Self::SwitchingProtocols => "the engine wanted to switch protocols",
@@ -52,6 +96,7 @@ impl UpstreamError {
     pub(super) fn hint(&self, mounted_file: bool) -> Option<&'static str> {
         let error = match self {
             Self::Unreachable(error) => error,
+            Self::NotASocket { kind, .. } => return Some(kind.hint()),
             Self::Tls(error) => return error.hint(),
             Self::Broken(_) | Self::Timeout(_) | Self::SwitchingProtocols => return None,
         };

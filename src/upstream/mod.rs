@@ -20,7 +20,7 @@ use crate::tls::{CertError, ClientFiles, Reload};
 use body::UpstreamBody;
 use connection::Connection;
 use connector::Connector;
-pub use error::UpstreamError;
+pub use error::{FileKind, UpstreamError};
 use pool::Pool;
 
 /// Where the engine is and how long it is waited for.

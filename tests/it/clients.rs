@@ -2,7 +2,9 @@
 //! they connect over.
 
 use std::io::Write;
+use std::net::TcpStream;
 use std::ops::Range;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use crate::support::mock::{CHUNKED, Mock, OK, OK_LINE, quiet_stream};
 use crate::support::process::descriptors;
 use crate::support::proxy::Proxy;
 use crate::support::transport::{Client, Server, Transport, for_each_transport};
-use crate::support::until;
+use crate::support::{TIMEOUT, until};
 
 /// A client whose stream has begun.
 fn begin_events(server: &Server) -> Client {
@@ -214,6 +216,44 @@ fn loopback_is_listened_on_without_tls_and_that_is_warned_of() {
     let answer = parse(&nc.wait_with_output().unwrap().stdout);
     assert_eq!((answer.status(), answer.text().as_str()), (200, "ok\n"));
     server.proxy.logged(&["allowed", "client.addr=127.0.0.1:", &format!("listener=tcp://127.0.0.1:{port}")]);
+}
+
+/// A proxy for which `localhost` stands for these addresses, in a mount namespace of its own.
+fn with_localhost(addresses: &[&str], engine: &Path) -> Proxy {
+    let hosts = tempfile::NamedTempFile::new().unwrap();
+    let lines: String = addresses.iter().map(|address| format!("{address} localhost\n")).collect();
+    std::fs::write(hosts.path(), lines).unwrap();
+    let mounting = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.path().display());
+    let proxy = Proxy::builder(engine).allow("info").args(["--listen", "tcp://localhost:0"]);
+    proxy.under(&["unshare", "-m", "sh", "-c", &mounting, "sh"]).start()
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_name_is_listened_on_at_all_its_addresses_and_one_port() {
+    let mock = Mock::answering(OK);
+    let proxy = with_localhost(&["127.0.0.1", "::1"], mock.socket());
+    let port = proxy.tcp_port();
+    for (host, address) in [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")] {
+        proxy.logged(&[&format!("Listening on tcp://{address}:{port}")]);
+        // More than one, as they take turns.
+        for _ in 0..3 {
+            let mut client = TcpStream::connect((host, port)).unwrap();
+            client.set_read_timeout(Some(TIMEOUT)).unwrap();
+            client.write_all(GET_INFO).unwrap();
+            read_until(&mut client, |all| all.ends_with(b"ok"));
+        }
+    }
+    proxy.logged(&["allowed", "client.addr=[::1]:", &format!("listener=tcp://localhost:{port}")]);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn an_address_of_a_name_that_this_machine_does_not_have_is_left_out_and_said() {
+    let mock = Mock::answering(OK);
+    let proxy = with_localhost(&["127.0.0.1", "192.0.2.1"], mock.socket());
+    proxy.logged(&["WARN not listening on tcp://192.0.2.1:", "which 'localhost' stands for as well"]);
+    drop(TcpStream::connect(("127.0.0.1", proxy.tcp_port())).unwrap());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::support::engine::Engine;
 use crate::support::http::{self, End, GET_EVENTS, GET_INFO, connect, contains, parse, read_until};
 use crate::support::mock::{Mock, OK};
+use crate::support::process::status;
 use crate::support::proxy::{Proxy, until_gone};
 use crate::support::until;
 
@@ -30,6 +31,28 @@ fn it_works_as_soon_as_the_engine_is_there() {
     assert_eq!(proxy.get("/info").status(), 502);
     std::os::unix::fs::symlink(engine.socket(), &late).unwrap();
     assert_eq!(proxy.get("/info").text(), "ok");
+}
+
+#[test]
+fn an_engine_s_socket_that_is_a_directory_or_a_file_is_told_as_what_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let (directory, file) = (place.path().join("docker.sock"), place.path().join("file"));
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(&file, "").unwrap();
+    for (path, what, hint) in [
+        (
+            &directory,
+            "docker.sock is a directory, not a socket",
+            "where the source of a bind mount is missing",
+        ),
+        (&file, "file is a file, not a socket", "upstream names another path than its socket's"),
+    ] {
+        let proxy = Proxy::builder(path).allow("info").start();
+        proxy.logged(&["WARN the engine is out of reach:", what, hint]);
+        let answer = proxy.get("/info");
+        assert_eq!(answer.status(), 502);
+        assert_eq!(answer.json()["message"], "docker-proxy-acl: the engine is out of reach");
+    }
 }
 
 #[test]
@@ -57,7 +80,7 @@ fn answers_in_flight_finish_before_it_stops() {
         std::thread::sleep(Duration::from_millis(700));
         connection.send(" end");
     });
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let mut proxy = Proxy::builder(mock.socket()).allow("info").start();
         let mut client = connect(proxy.socket());
         client.write_all(GET_INFO).unwrap();
@@ -148,6 +171,57 @@ fn a_full_queue_at_the_engine_is_waited_out() {
         break;
     }
     assert_eq!(asking.join().unwrap().text(), "ok");
+}
+
+/// Signals that end a program by default: signal(7).
+const ENDING: &[u32] = &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 26, 27, 29, 30, 31];
+/// Those that are meant to end it at once: faults, SIGKILL, and SIGXCPU, the operator's limit on its time.
+const MEANT_TO_END: &[u32] = &[4, 5, 6, 7, 8, 9, 11, 24, 31];
+/// Those that end it in order: SIGINT, SIGQUIT, SIGTERM.
+const ENDING_IN_ORDER: &[u32] = &[2, 3, 15];
+
+/// Signals that a program may ignore or handle; the first two real-time signals are libc's own.
+fn real_time() -> impl Iterator<Item = u32> {
+    35..=64
+}
+
+#[test]
+fn no_signal_ends_it_but_those_that_are_meant_to() {
+    let engine = Mock::answering(OK);
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    let mask = |field| u64::from_str_radix(&status(proxy.pid(), field), 16).unwrap();
+    let (ignored, caught) = (mask("SigIgn"), mask("SigCgt"));
+    let survives = |signal: &u32| !MEANT_TO_END.contains(signal);
+    for signal in ENDING.iter().copied().filter(survives).chain(real_time()) {
+        assert_ne!((ignored | caught) & (1 << (signal - 1)), 0, "signal {signal} would end it");
+        if !ENDING_IN_ORDER.contains(&signal) {
+            proxy.signal(&signal.to_string());
+            assert_eq!(proxy.get("/info").text(), "ok", "after signal {signal}");
+        }
+    }
+    proxy.logged(&["nothing to reload: there are no certificates"]);
+}
+
+/// A certificate that is a pipe which nobody writes stands for anything that takes long at the start.
+#[cfg(feature = "tls")]
+#[test]
+fn a_start_that_hangs_ends_with_a_signal_and_not_with_sighup() {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131)] {
+        let engine = Mock::answering(OK);
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("cert.pem");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let mut proxy = Proxy::builder(engine.socket())
+            .allow("info")
+            .args(["--listen", "tcp://127.0.0.1:0", "--tls"])
+            .args(["--tlscert".as_ref(), pipe.as_os_str(), "--tlskey".as_ref(), pipe.as_os_str()])
+            .spawn();
+        proxy.logged(&["Registering info handlers"]);
+        proxy.signal("HUP");
+        proxy.signal(signal);
+        assert_eq!(proxy.wait().code(), Some(code));
+        assert!(!proxy.socket().exists(), "it had made nothing yet");
+    }
 }
 
 /// Whether nothing comes although the other side is open.

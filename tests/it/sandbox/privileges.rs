@@ -43,12 +43,32 @@ fn it_becomes_the_user_with_its_group_and_the_engine_s_and_no_capabilities() {
     assert_eq!(status(&proxy, "Uid"), ["54321"; 4]);
     assert_eq!(status(&proxy, "Gid"), ["98"; 4]);
     assert_eq!(status(&proxy, "Groups"), [DOCKER.to_string()]);
-    for set in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
+    for set in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"] {
         assert_eq!(status(&proxy, set), ["0000000000000000"], "{set}");
     }
     proxy.logged(&["running as uid=54321 gid=98"]);
     proxy.logged(&["sandbox: no-new-privs, landlock ABI ", ", seccomp "]);
     assert_eq!(proxy.get("/info").text(), "ok");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn without_the_right_to_drop_the_bounding_set_it_says_so_and_goes_on() {
+    let engine = engine();
+    let proxy = builder(engine.socket(), "54321").under(&["setpriv", "--bounding-set", "-setpcap"]).start();
+    proxy.logged(&["running as uid=54321", "it takes the capability SETPCAP"]);
+    assert_eq!(status(&proxy, "CapEff"), ["0000000000000000"]);
+    assert_ne!(status(&proxy, "CapBnd"), ["0000000000000000"]);
+    assert_eq!(proxy.get("/info").text(), "ok");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_directory_where_the_engine_s_socket_should_be_lends_no_group() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut refused = builder(directory.path(), "54321").spawn();
+    assert_eq!(refused.wait().code(), Some(1));
+    refused.logged(&["cannot tell which group may open", "it is not a socket"]);
 }
 
 #[test]
