@@ -1,4 +1,5 @@
-//! The program: reads its command line, does what it says, and exits. Nothing else exits.
+//! The program: reads its command line, does what it says, and exits. Nothing else exits, but
+//! for the watchdog, which aborts a process that is stuck.
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 //! that every thread is started inside the sandbox.
 
 mod startup;
+mod supervision;
 
 use std::io;
 use std::sync::Arc;
@@ -19,12 +20,16 @@ use crate::sandbox;
 use crate::sandbox::privileges::{self, BoundingSet, PrivilegeError};
 use crate::system::drain::{Drain, Drained};
 use crate::system::rlimit;
+use crate::system::runtime;
 pub use crate::system::signals::InstalledSignals;
 use crate::system::signals::ReloadSignal;
+use crate::system::systemd::Notifier;
+use crate::system::watchdog::Heartbeat;
 use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
 use crate::telemetry::log::{self, Log};
 use crate::tls::{CertError, Reload, ReloadTrigger, TlsAcceptor};
 use crate::upstream::Upstream;
+use supervision::{heartbeat_loop, start_watchdog};
 
 /// Why the proxy cannot start.
 #[derive(Debug, Error)]
@@ -53,9 +58,13 @@ pub enum StartError {
 /// that were created by then are removed again.
 pub fn run(config: Config, signals: InstalledSignals) -> Result<(), StartError> {
     let log = log::init(config.log);
+    let systemd = Notifier::connect(|name| std::env::var_os(name));
     let prepared = prepare(config, &signals, &log)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(prepared, signals));
+    let heartbeat = Heartbeat::default();
+    let runtime = runtime::start(prepared.config.threads)?;
+    let watchdog = start_watchdog(&prepared.config, systemd.as_ref(), &heartbeat, &log)?;
+    let result = runtime.block_on(serve(prepared, signals, systemd, heartbeat));
+    drop(watchdog);
     // With it go the tasks that are left, each with its line.
     runtime.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
     write_summaries();
@@ -169,7 +178,12 @@ fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) ->
     }
 }
 
-async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), StartError> {
+async fn serve(
+    prepared: Prepared,
+    signals: InstalledSignals,
+    systemd: Option<Notifier>,
+    heartbeat: Heartbeat,
+) -> Result<(), StartError> {
     let Prepared { config, upstream, listeners, closer } = prepared;
     let (mut shutdown, reload) = signals.into_tokio()?;
     tokio::spawn(reload_loop(reloadable(&listeners, &upstream), reload));
@@ -191,10 +205,13 @@ async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), Star
     }
     tokio::spawn(evict_loop(Arc::clone(&upstream)));
     tokio::spawn(summary_loop());
+    tokio::spawn(heartbeat_loop(heartbeat));
     // By itself: an engine that is far away may take its time, and a signal to stop must not wait for it.
     tokio::spawn(warn_without_engine(upstream));
+    systemd.iter().for_each(Notifier::ready);
 
     shutdown.recv().await;
+    systemd.iter().for_each(Notifier::stopping);
     tracing::debug!("draining");
     if drain.drain(config.shutdown_timeout).await == Drained::TimedOut {
         let limit = humantime::format_duration(config.shutdown_timeout);
@@ -204,7 +221,7 @@ async fn serve(prepared: Prepared, signals: InstalledSignals) -> Result<(), Star
 }
 
 /// The certificates that are reloaded when their files change.
-fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Vec<Arc<dyn Reload>> {
+fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Arc<[Arc<dyn Reload>]> {
     let listeners = listeners.iter().filter_map(|listener| match &listener.security {
         ListenerSecurity::Tls(acceptor) => Some(acceptor.reloadable()),
         ListenerSecurity::Plain => None,
@@ -213,7 +230,7 @@ fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Vec<Arc<dy
 }
 
 /// Reloads certificates on SIGHUP, and by itself within a minute of their change.
-async fn reload_loop(certificates: Vec<Arc<dyn Reload>>, mut signal: ReloadSignal) {
+async fn reload_loop(certificates: Arc<[Arc<dyn Reload>]>, mut signal: ReloadSignal) {
     const POLL_INTERVAL: Duration = Duration::from_secs(15);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
     loop {
@@ -224,7 +241,12 @@ async fn reload_loop(certificates: Vec<Arc<dyn Reload>>, mut signal: ReloadSigna
         if certificates.is_empty() {
             tracing::info!("nothing to reload: there are no certificates");
         }
-        certificates.iter().for_each(|certificate| certificate.reload(trigger));
+        let due = Arc::clone(&certificates);
+        let reload = move || due.iter().for_each(|certificate| certificate.reload(trigger));
+        // Beside the loop: files may be where reading takes its time.
+        if let Err(error) = tokio::task::spawn_blocking(reload).await {
+            tracing::error!("certificates could not be reloaded: {error}");
+        }
     }
 }
 

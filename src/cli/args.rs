@@ -4,6 +4,7 @@
 //! for the program's own description.
 #![allow(missing_docs)]
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +122,8 @@ pub struct ServeArgs {
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
 }
@@ -289,6 +292,18 @@ pub struct SandboxArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Running")]
+pub struct RuntimeArgs {
+    /// Threads that serve, at most 64; one is the smallest, and enough for most hosts
+    #[arg(long, value_name = "N", default_value = "1", value_parser = threads, env = "DOCKER_PROXY_ACL_THREADS")]
+    pub threads: NonZeroUsize,
+    /// How long the event loop may be stuck until the process aborts, to be started anew; 0 is forever
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = watchdog_limit)]
+    #[arg(env = "DOCKER_PROXY_ACL_WATCHDOG")]
+    pub watchdog: Duration,
+}
+
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
     /// Lines for people or for programs
@@ -372,9 +387,35 @@ fn size(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "write a size such as 512, 1KiB or 2MB".to_owned())
 }
 
+fn watchdog_limit(text: &str) -> Result<Duration, String> {
+    /// Less would mistake a busy machine for a stuck loop.
+    const MIN_LIMIT: Duration = Duration::from_secs(2);
+    match duration(text)? {
+        limit if limit.is_zero() || limit >= MIN_LIMIT => Ok(limit),
+        _ => Err("it must be 0 or at least 2s".to_owned()),
+    }
+}
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 64;
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
+    number.ok_or_else(|| format!("write a number from 1 to {MOST}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_and_the_watchdog_s_limit_have_a_least_and_a_most() {
+        assert_eq!(threads("4").map(NonZeroUsize::get), Ok(4));
+        for wrong in ["0", "65", "-1", "two"] {
+            assert!(threads(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(watchdog_limit("0"), Ok(Duration::ZERO));
+        assert_eq!(watchdog_limit("2s"), Ok(Duration::from_secs(2)));
+        assert!(watchdog_limit("1s").is_err());
+    }
 
     #[test]
     fn times_have_units() {

@@ -38,6 +38,8 @@ impl ServeArgs {
             },
             user: self.sandbox.user.clone(),
             sandbox: if self.sandbox.no_sandbox { SandboxMode::Disabled } else { SandboxMode::Enabled },
+            threads: self.runtime.threads,
+            watchdog: self.runtime.watchdog,
             log: self.log.settings(),
             docker: DockerEnv::read(env),
         }

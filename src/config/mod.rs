@@ -5,6 +5,7 @@ pub mod settings;
 mod tls;
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,10 @@ pub struct Config {
     pub sandbox: SandboxMode,
     /// How long answers in flight may take after a signal to stop.
     pub shutdown_timeout: Duration,
+    /// Threads that serve.
+    pub threads: NonZeroUsize,
+    /// How long the event loop may be stuck until the process ends; `None` is for ever.
+    pub watchdog: Option<Duration>,
     /// How it logs.
     pub log: LogConfig,
 }
@@ -100,6 +105,8 @@ impl Config {
             user,
             sandbox: settings.sandbox,
             shutdown_timeout: limits.shutdown_timeout,
+            threads: settings.threads,
+            watchdog: Some(settings.watchdog).filter(|limit| !limit.is_zero()),
             log: settings.log,
         })
     }

@@ -2,6 +2,7 @@
 //! means.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,6 +31,10 @@ pub struct Settings {
     pub user: Option<String>,
     /// Whether the process gives up what it does not need.
     pub sandbox: SandboxMode,
+    /// Threads that serve.
+    pub threads: NonZeroUsize,
+    /// How long the event loop may be stuck; zero is for ever.
+    pub watchdog: Duration,
     /// How to log.
     pub log: LogConfig,
     /// What Docker's own environment variables say.

@@ -64,7 +64,7 @@ impl Service {
         permit: Option<RequestPermit>,
     ) -> Response<ResponseBody> {
         in_flight.expect(allowed.endpoint.response);
-        entry.endpoint = Some(allowed.endpoint.name);
+        entry.forward(allowed.endpoint.name);
         let Some(target) = allowed.target() else {
             entry.outcome = Outcome::Rejected;
             entry.ended = Ended::Complete;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::polls;
+
 /// What runs until the program ends.
 #[derive(Debug, Clone, Default)]
 pub struct Drain {
@@ -25,7 +27,7 @@ impl Drain {
     /// Starts a task that draining waits for; it has to watch [`Drain::signaled`].
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         // Its handle is not needed: draining waits for all of them at once.
-        drop(self.tasks.spawn(task));
+        drop(self.tasks.spawn(polls::Counted::new(task)));
     }
 
     /// Waits until draining begins.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode, Uri};
 use tracing::Level;
 
+use super::in_flight::InFlight;
 use super::refusals::{Counts, Logged, Refusals, Summary};
 use crate::net::Peer;
 
@@ -61,6 +62,8 @@ pub struct AccessLogEntry {
     request: Option<(Method, Uri)>,
     /// The name in the catalog of what was asked for.
     pub endpoint: Option<&'static str>,
+    /// Whether the engine is being asked for it.
+    in_flight: Option<InFlight>,
     /// What was decided.
     pub outcome: Outcome,
     /// The answer's status; `None` if there was none.
@@ -95,6 +98,7 @@ impl AccessLogEntry {
             client: client.clone(),
             request,
             endpoint: None,
+            in_flight: None,
             outcome,
             status: None,
             bytes: 0,
@@ -105,6 +109,12 @@ impl AccessLogEntry {
             started_at: Instant::now(),
             head_after: None,
         }
+    }
+
+    /// Notes that the engine is being asked for this endpoint.
+    pub fn forward(&mut self, endpoint: &'static str) {
+        self.endpoint = Some(endpoint);
+        self.in_flight = Some(InFlight::begin(endpoint));
     }
 
     /// Notes that the answer's head is there.

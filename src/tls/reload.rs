@@ -39,7 +39,7 @@ pub enum ReloadTrigger {
 
 /// What can be reloaded from its files.
 pub trait Reload: Send + Sync {
-    /// Reads the files, uses what is new, and logs the result.
+    /// Reads the files, uses what is new, and logs the result. It blocks for as long as they take.
     fn reload(&self, trigger: ReloadTrigger);
 }
 
@@ -76,13 +76,15 @@ impl<T> Reloadable<T> {
 impl<T: Send + Sync> Reload for Reloadable<T> {
     fn reload(&self, trigger: ReloadTrigger) {
         let fingerprint = Fingerprint::of(&self.paths);
-        let mut current = self.lock();
-        let changed = fingerprint != current.seen;
+        let changed = fingerprint != self.lock().seen;
         if !changed && trigger == ReloadTrigger::Tick {
             return;
         }
+        // Not while the lock is held: handshakes go on, however long files take.
+        let made = (self.make)();
+        let mut current = self.lock();
         current.seen = fingerprint;
-        match (self.make)() {
+        match made {
             Ok(made) => {
                 current.made = Arc::new(made);
                 tracing::info!(files = self.described(), changed, "certificates reloaded");
@@ -132,6 +134,27 @@ mod tests {
         std::fs::write(&file, "newest").unwrap();
         reloadable.reload(ReloadTrigger::Tick);
         assert_eq!(*reloadable.current(), "newest");
+    }
+
+    #[test]
+    fn while_files_are_read_what_was_made_before_can_be_had() {
+        let (reading, is_reading) = std::sync::mpsc::channel();
+        let (read, is_read) = std::sync::mpsc::channel();
+        let (reading, is_read) = (Mutex::new(reading), Mutex::new(is_read));
+        read.send(()).unwrap();
+        let make = move || {
+            reading.lock().unwrap().send(()).unwrap();
+            is_read.lock().unwrap().recv().unwrap();
+            Ok("made")
+        };
+        let reloadable = Arc::new(Reloadable::new(vec![], make).unwrap());
+        is_reading.recv().unwrap();
+        let reloads = Arc::clone(&reloadable);
+        let reload = std::thread::spawn(move || reloads.reload(ReloadTrigger::Signal));
+        is_reading.recv().unwrap();
+        assert_eq!(*reloadable.current(), "made");
+        read.send(()).unwrap();
+        reload.join().unwrap();
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod upgrades;
 // Who waits, who leaves, who takes too much, and what breaks.
 mod clients;
 mod descriptors;
+mod event_loop;
 mod exhaustion;
 mod faults;
 mod pace;

@@ -6,7 +6,7 @@ use std::io::Write;
 
 use crate::support::http::{self, GET_EVENTS, connect, contains, read_until};
 use crate::support::mock::{Mock, OK};
-use crate::support::process::status;
+use crate::support::process::{status, threads as threads_of};
 use crate::support::proxy::Proxy;
 
 #[test]
@@ -24,15 +24,16 @@ fn it_is_in_force_and_in_the_log_before_the_first_client_comes() {
 #[test]
 fn every_thread_is_born_inside() {
     let engine = Mock::answering(OK);
-    let proxy = Proxy::builder(engine.socket()).allow("info").start();
-    assert_eq!(proxy.get("/info").text(), "ok");
-    let threads = std::fs::read_dir(format!("/proc/{}/task", proxy.pid())).unwrap();
-    let threads: Vec<u32> =
-        threads.map(|one| one.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
-    assert!(threads.len() > 1, "the log has a thread of its own");
-    for thread in threads {
-        assert_eq!([status(thread, "NoNewPrivs"), status(thread, "Seccomp")], ["1", "2"]);
-        assert_eq!(status(thread, "Seccomp_filters"), status(proxy.pid(), "Seccomp_filters"));
+    for (serving, name) in [(1, "docker-proxy-ac"), (3, "worker")] {
+        let threads = ["--threads".to_owned(), serving.to_string()];
+        let proxy = Proxy::builder(engine.socket()).allow("info").args(threads).start();
+        assert_eq!(proxy.get("/info").text(), "ok");
+        let of = |name| threads_of(proxy.pid(), name);
+        assert_eq!([of(name).len(), of("log").len(), of("watchdog").len()], [serving, 1, 1]);
+        for thread in [of(name), of("log"), of("watchdog")].concat() {
+            assert_eq!([status(thread, "NoNewPrivs"), status(thread, "Seccomp")], ["1", "2"]);
+            assert_eq!(status(thread, "Seccomp_filters"), status(proxy.pid(), "Seccomp_filters"));
+        }
     }
 }
 

@@ -35,6 +35,13 @@ fn kib(pid: u32, field: &str) -> u64 {
     status(pid, field).trim_end_matches(" kB").parse().unwrap()
 }
 
+/// The threads of a process that have this name, of which the kernel keeps 15 bytes.
+pub fn threads(pid: u32, name: &str) -> Vec<u32> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let threads = threads.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap());
+    threads.filter(|thread| status(*thread, "Name") == name).collect()
+}
+
 /// How many descriptors a process has open.
 pub fn descriptors(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)

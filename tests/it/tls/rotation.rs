@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::support::mock::{Mock, OK_LINE};
+use crate::support::process::threads;
 use crate::support::proxy::Proxy;
 use crate::support::tls::{CertDir, Pki, curl_as, tls_proxy};
 use crate::support::tools::combined_output;
@@ -78,6 +79,21 @@ fn what_is_broken_is_reported_once_and_what_was_before_stays() {
     proxy.signal("HUP");
     proxy.logged(&["certificates reloaded"]);
     assert!(works(&proxy, &pki.alice()));
+}
+
+#[test]
+fn files_that_take_for_ever_to_read_delay_neither_clients_nor_the_end() {
+    let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
+    let mut proxy = tls_proxy(&pki, mock.socket()).allow("version").start();
+    let key = pki.server().key();
+    std::fs::remove_file(&key).unwrap();
+    // Whoever opens it waits for somebody who writes.
+    assert!(Command::new("mkfifo").arg(&key).status().unwrap().success());
+    proxy.signal("HUP");
+    until("a thread waits for the file", || threads(proxy.pid(), "worker").len() == 1);
+    assert!(works(&proxy, &pki.alice()));
+    proxy.signal("TERM");
+    assert!(proxy.wait().success());
 }
 
 #[test]
