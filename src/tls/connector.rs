@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 
 use super::cert::{CertError, CertifiedKey, root_store};
@@ -78,7 +78,10 @@ impl TlsConnector {
     ///
     /// # Errors
     /// [`ConnectError`], if the engine cannot be trusted or does not want to.
-    pub async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
+    pub async fn connect<S>(&self, stream: S) -> Result<TlsStream<S>, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let connector = tokio_rustls::TlsConnector::from(self.config.current());
         connector.connect(self.name.clone(), stream).await.map_err(|error| ConnectError::of(&error))
     }

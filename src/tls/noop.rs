@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::net::TcpStream;
 
 use super::files::{ClientFiles, ServerFiles};
 use crate::net::{Socket, TlsIdentity};
@@ -94,7 +93,7 @@ impl TlsConnector {
     ///
     /// # Errors
     /// None.
-    pub async fn connect(&self, _: TcpStream) -> Result<TcpStream, ConnectError> {
+    pub async fn connect<S>(&self, _: S) -> Result<S, ConnectError> {
         match *self {}
     }
 }

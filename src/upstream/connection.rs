@@ -18,6 +18,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::coop::unconstrained;
 
+use super::stale::StaleCheck;
+
 /// Anything that bytes go through to the engine and back.
 pub trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
@@ -33,6 +35,7 @@ const MAX_BUFFERED: usize = 64 * 1024;
 pub struct Connection {
     sender: SendRequest<NoBody>,
     driver: Driver,
+    stale_check: StaleCheck,
 }
 
 /// hyper's part in a connection.
@@ -51,22 +54,31 @@ pub struct PendingResponse {
 }
 
 impl Connection {
-    /// Speaks HTTP/1.1 over a stream.
+    /// Speaks HTTP/1.1 over a stream, which `stale_check` belongs to.
     ///
     /// # Errors
     /// If hyper cannot.
-    pub async fn handshake(stream: Box<dyn IoStream>) -> hyper::Result<Self> {
+    pub async fn handshake(stream: Box<dyn IoStream>, stale_check: StaleCheck) -> hyper::Result<Self> {
         let (sender, driver) = http1::Builder::new()
             // A request is one piece, for which send(2) takes less time than writev(2).
             .writev(false)
             .max_buf_size(MAX_BUFFERED)
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Self { sender, driver: Driver(Some(Box::new(driver))) })
+        Ok(Self { sender, driver: Driver(Some(Box::new(driver))), stale_check })
     }
 
-    /// Sends a request and waits for the head of its answer. hyper reads before it writes: if anything
-    /// has come meanwhile that nobody asked for, or the end, the request is not sent.
+    /// Sends a request over a connection that was kept, unless anything has come on it meanwhile: its end,
+    /// or an answer that nobody asked for.
+    ///
+    /// # Errors
+    /// Those of [`Connection::send`], and if the request was not sent.
+    pub async fn send_again(self, request: Request<NoBody>) -> hyper::Result<PendingResponse> {
+        self.stale_check.arm();
+        self.send(request).await
+    }
+
+    /// Sends a request and waits for the head of its answer.
     ///
     /// # Errors
     /// If the connection breaks before, or the engine answers what is not HTTP.
@@ -162,6 +174,7 @@ mod tests {
     use tokio::net::UnixStream;
     use tokio::task::{coop, yield_now};
 
+    use super::super::stale::StaleCheckedStream;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -180,8 +193,13 @@ mod tests {
         }
     }
 
+    async fn connection(stream: UnixStream) -> Connection {
+        let (stream, stale_check) = StaleCheckedStream::new(stream);
+        Connection::handshake(Box::new(stream), stale_check).await.unwrap()
+    }
+
     async fn ask(stream: UnixStream) -> Bytes {
-        let connection = Connection::handshake(Box::new(stream)).await.unwrap();
+        let connection = connection(stream).await;
         let PendingResponse { response, mut connection } =
             connection.send(Request::new(NoBody::new())).await.unwrap();
         let mut body = response.into_body();
@@ -215,6 +233,25 @@ mod tests {
                 answer = answer => answer,
             };
             assert_eq!(answer, "firstsecond", "{first} of {BUDGET} spent");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_says_right_before_it_is_asked_is_not_an_answer() {
+        for unasked in ["HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret", "HTTP/1.1 4", ""] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let mut engine = theirs.into_std().unwrap();
+            let connection = connection(ours).await;
+            io::Write::write_all(&mut engine, b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            let first = connection.send(Request::new(NoBody::new())).await.unwrap();
+            assert_eq!(first.response.status(), 204);
+            // The runtime looks at no socket between this and the request.
+            io::Write::write_all(&mut engine, unasked.as_bytes()).unwrap();
+            if unasked.is_empty() {
+                engine.shutdown(std::net::Shutdown::Write).unwrap();
+            }
+            let second = first.connection.send_again(Request::new(NoBody::new())).await;
+            assert!(second.is_err(), "{unasked:?}");
         }
     }
 

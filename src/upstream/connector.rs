@@ -10,6 +10,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::connection::IoStream;
 use super::error::{FileKind, UpstreamError};
+use super::stale::{StaleCheck, StaleCheckedStream};
 use crate::net::{Address, tcp};
 use crate::tls::{CertError, ClientFiles, Reload, TlsConnector};
 
@@ -56,12 +57,13 @@ impl Connector {
     ///
     /// # Errors
     /// [`UpstreamError`] if there is none.
-    pub(super) async fn connect(&self) -> Result<Box<dyn IoStream>, UpstreamError> {
+    pub(super) async fn connect(&self) -> Result<(Box<dyn IoStream>, StaleCheck), UpstreamError> {
         match &self.address {
-            Address::Unix(path) => match connect_unix(path).await {
-                Ok(stream) => Ok(Box::new(stream)),
-                Err(error) => Err(explained(path, error)),
-            },
+            Address::Unix(path) => {
+                let stream = connect_unix(path).await.map_err(|error| explained(path, error))?;
+                let (stream, stale_check) = StaleCheckedStream::new(stream);
+                Ok((Box::new(stream), stale_check))
+            }
             Address::Tcp { host, port } => {
                 let connected = tokio::time::timeout(CONNECT_TIMEOUT, self.connect_tcp(host, *port));
                 connected.await.unwrap_or_else(|_| {
@@ -73,13 +75,20 @@ impl Connector {
         }
     }
 
-    async fn connect_tcp(&self, host: &str, port: u16) -> Result<Box<dyn IoStream>, UpstreamError> {
+    async fn connect_tcp(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<(Box<dyn IoStream>, StaleCheck), UpstreamError> {
         let stream = TcpStream::connect((host, port)).await.map_err(UpstreamError::Unreachable)?;
         tcp::set_tcp_options(&stream).map_err(UpstreamError::Unreachable)?;
-        match &self.tls {
-            None => Ok(Box::new(stream)),
-            Some(tls) => Ok(Box::new(tls.connect(stream).await.map_err(UpstreamError::Tls)?)),
-        }
+        // Beneath TLS, because what matters is what has come, not what it says.
+        let (stream, stale_check) = StaleCheckedStream::new(stream);
+        let stream: Box<dyn IoStream> = match &self.tls {
+            None => Box::new(stream),
+            Some(tls) => Box::new(tls.connect(stream).await.map_err(UpstreamError::Tls)?),
+        };
+        Ok((stream, stale_check))
     }
 }
 

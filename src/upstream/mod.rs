@@ -5,6 +5,7 @@ pub mod connection;
 mod connector;
 mod error;
 mod pool;
+mod stale;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +68,7 @@ impl Upstream {
     /// Sends a GET and waits for the head of its answer.
     ///
     /// A kept connection that turns out to be dead is replaced, which a GET allows (RFC 9110 section
-    /// 9.2.2): the engine may have closed it in the moment that it was used.
+    /// 9.2.2): the engine may have closed it, or said that it would, in the moment that it was used.
     ///
     /// # Errors
     /// [`UpstreamError`] if there is no answer that could be relayed.
@@ -128,7 +129,8 @@ impl Upstream {
         // Once only: a request that makes the engine close its connection must not be sent again on
         // every kept one.
         if let Some(kept) = self.pool.checkout()
-            && let Ok(pending) = kept.send(request()).await
+            && let Ok(pending) = kept.send_again(request()).await
+            && !ends_idle_connection(pending.response.status())
         {
             return Ok(UpstreamBody::response(pending, &self.pool));
         }
@@ -140,9 +142,15 @@ impl Upstream {
     }
 
     async fn connect(&self) -> Result<Connection, UpstreamError> {
-        let stream = self.connector.connect().await?;
-        Connection::handshake(stream).await.map_err(UpstreamError::from_hyper)
+        let (stream, stale_check) = self.connector.connect().await?;
+        Connection::handshake(stream, stale_check).await.map_err(UpstreamError::from_hyper)
     }
+}
+
+/// Whether an answer on a kept connection says that it was idle for too long. It may have been on its way
+/// when the request was sent, and is no answer to that (RFC 9110 section 15.5.9).
+fn ends_idle_connection(status: StatusCode) -> bool {
+    status == StatusCode::REQUEST_TIMEOUT
 }
 
 /// What `Host` says of an address (RFC 9110 section 7.2).

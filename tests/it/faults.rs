@@ -5,7 +5,10 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::support::engine::Engine;
 use crate::support::http::{
@@ -15,8 +18,9 @@ use crate::support::machine;
 use crate::support::mock::{Mock, MockConnection, OK, ok_with};
 use crate::support::process::{descriptors, memory, signal};
 use crate::support::proxy::{Proxy, program};
+use crate::support::rng::Rng;
 use crate::support::tools::until_accepting;
-use crate::support::{eventually, until};
+use crate::support::{env_usize, eventually, until};
 
 /// A mock whose answer depends on the container that is asked for.
 fn engine_that_answers(answers: &'static [&'static str]) -> Mock {
@@ -141,6 +145,65 @@ fn what_an_engine_says_on_a_kept_connection_before_it_is_asked_answers_nobody() 
         assert_works(&proxy);
         std::thread::sleep(Duration::from_millis(60));
     }
+}
+
+fn is_readable_within(stream: &UnixStream, time: Duration) -> bool {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
+    poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&timeout)).unwrap() > 0
+}
+
+/// An engine that ends connections which were idle for a moment, and says so.
+fn engine_that_ends_idle_connections(last_words: &'static str) -> Mock {
+    let seed = AtomicU64::new(1);
+    Mock::new(move |mut connection| {
+        let mut rng = Rng::new(seed.fetch_add(1, Ordering::Relaxed));
+        while connection.read_head().is_some() {
+            connection.send(OK);
+            if !is_readable_within(&connection.stream, Duration::from_micros(rng.below(400) as u64)) {
+                return connection.send(last_words);
+            }
+        }
+    })
+}
+
+/// Many clients, each with one connection, so that the engine's are idle for as long as a client takes.
+#[test]
+fn an_engine_that_ends_an_idle_connection_with_a_408_answers_nobody_with_it() {
+    let engine = engine_that_ends_idle_connections(
+        "HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate",
+    );
+    let proxy = Proxy::builder(engine.socket()).allow("info").quiet().start();
+    let requests = env_usize("UNSOLICITED_REQUESTS", 8_000);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let socket = proxy.socket();
+            scope.spawn(move || {
+                let mut rng = Rng::new(1000 + number);
+                let mut client = connect(socket);
+                for _ in 0..requests / 4 {
+                    client.write_all(GET_INFO).unwrap();
+                    let answer = read_until(&mut client, http::is_whole);
+                    assert_eq!((statuses(&answer), answer.ends_with(b"ok")), (vec![200], true));
+                    std::thread::sleep(Duration::from_micros(rng.below(400) as u64));
+                }
+            });
+        }
+    });
+    let (asked, connections) = (engine.heads().len(), engine.connections());
+    println!("{requests} requests reached the engine {asked} times over {connections} connections");
+    assert!(connections > requests / 20, "the engine ended only {connections} connections");
+}
+
+#[test]
+fn a_408_on_a_connection_of_its_own_is_the_engine_s_answer() {
+    let engine = Mock::answering_once("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    // The connection of the probe at the start is a kept one.
+    until("the engine was probed", || engine.connections() == 1);
+    assert_eq!(proxy.get("/info").status(), 408);
+    assert_eq!(engine.heads().len(), 2);
+    assert_eq!(proxy.get("/info").status(), 408);
+    assert_eq!(engine.heads().len(), 3);
 }
 
 #[test]

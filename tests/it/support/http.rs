@@ -135,6 +135,11 @@ pub fn ends_with_head(bytes: &[u8]) -> bool {
     bytes.ends_with(b"\r\n\r\n")
 }
 
+/// Whether the bytes are a response with as much of a body as its length says.
+pub fn is_whole(bytes: &[u8]) -> bool {
+    contains(bytes, "\r\n\r\n") && parse(bytes).end == End::Complete
+}
+
 /// The statuses of responses that came one after another.
 pub fn statuses(responses: &[u8]) -> Vec<u16> {
     let text = String::from_utf8_lossy(responses);
