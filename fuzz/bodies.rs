@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use docker_proxy_acl::http1::synthetic::ErrorPolicy;
 use docker_proxy_acl::inbound::{ConnectionContext, ConnectionLimits, Limits, PaceLimits, serve_connection};
 use docker_proxy_acl::net::{Address, DisconnectWatcher, Peer, Socket};
 use docker_proxy_acl::policy::catalog::ENGINE;
@@ -91,6 +92,7 @@ impl Bench {
                 Arc::new(Policy { acl, view: View::default() }),
                 Arc::new(upstream),
                 limits,
+                ErrorPolicy::default(),
             )),
             heads,
             drain: Drain::default(),

@@ -192,7 +192,8 @@ async fn serve(
         startup::log_listener(&listener.bound, listener_config);
         let name = listener.bound.to_string().into();
         let policy = Arc::clone(&listener_config.policy);
-        let service = Arc::new(Service::new(policy, Arc::clone(&upstream), config.requests));
+        let service = Service::new(policy, Arc::clone(&upstream), config.requests, config.errors);
+        let service = Arc::new(service);
         let listener_task = accept_loop(
             listener.bound.into_tokio(closer.as_ref())?,
             name,

@@ -121,6 +121,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
+    pub(crate) answers: AnswerArgs,
+    #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
     #[command(flatten)]
     pub(crate) runtime: RuntimeArgs,
@@ -281,6 +283,14 @@ pub struct LimitArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Answers")]
+pub struct AnswerArgs {
+    /// Form of refusals: text for people, json for programs, auto is text over HTTP/1.0 and json over 1.1
+    #[arg(long, value_enum, default_value_t = ErrorsFormat::Auto, env = "DOCKER_PROXY_ACL_ERRORS")]
+    pub errors: ErrorsFormat,
+}
+
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sandbox")]
 pub struct SandboxArgs {
     /// Become this user once the listeners are bound, keeping just the group that owns the upstream socket
@@ -312,6 +322,17 @@ pub struct LogArgs {
     /// How much to log: denied requests are warnings, allowed requests are debug
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "DOCKER_PROXY_ACL_LOG_LEVEL")]
     pub log_level: LogLevel,
+}
+
+/// The form of refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ErrorsFormat {
+    /// Text over HTTP/1.0, JSON over HTTP/1.1.
+    Auto,
+    /// One line.
+    Text,
+    /// The engine's own form of an error.
+    Json,
 }
 
 /// How the log is written.

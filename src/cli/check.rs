@@ -5,7 +5,7 @@ use http::Method;
 use super::settings::describe;
 use super::{CommandError, CommandOutcome};
 use crate::config::{self, ViewSettings};
-use crate::http1::head::parse_target;
+use crate::http1::target;
 use crate::policy::{Allowed, Policy, Reason, Verdict};
 
 /// The verdict on a request with these names allowed and this view of the answers, in one line.
@@ -25,7 +25,7 @@ fn explain(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String
     let Ok(method) = Method::from_bytes(method.as_bytes()) else {
         return (CommandOutcome::Failure, format!("400: invalid method '{}'", method.escape_debug()));
     };
-    let target = match parse_target(path) {
+    let target = match target::parse(path) {
         Ok(target) => target,
         Err(error) => return (CommandOutcome::Failure, format!("400: {error}")),
     };

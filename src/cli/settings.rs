@@ -1,11 +1,12 @@
 //! From arguments to settings, which have the same form whatever their source is; and back, for errors.
 
-use super::args::{self, ListenArgs, LogArgs, ServeArgs, UpstreamArgs, ViewArgs};
+use super::args::{self, AnswerArgs, ListenArgs, LogArgs, ServeArgs, UpstreamArgs, ViewArgs};
 use super::help::names_table;
 use crate::config::settings::{
     DockerEnv, LimitSettings, ListenSetting, TlsSettings, UpstreamSettings, UpstreamTlsSettings, ViewSettings,
 };
 use crate::config::{ConfigError, LogConfig, LogFormat, LogLevel, SandboxMode, Setting, Settings};
+use crate::http1::synthetic::{ErrorFormat, ErrorPolicy};
 
 impl ServeArgs {
     /// What was written; `env` looks up Docker's own environment variables.
@@ -36,6 +37,7 @@ impl ServeArgs {
                 max_connections_per_uid: self.limits.max_connections_per_uid,
                 shutdown_timeout: self.limits.shutdown_timeout,
             },
+            errors: self.answers.settings(),
             user: self.sandbox.user.clone(),
             sandbox: if self.sandbox.no_sandbox { SandboxMode::Disabled } else { SandboxMode::Enabled },
             threads: self.runtime.threads,
@@ -79,6 +81,16 @@ impl UpstreamArgs {
                 cert: self.tls.upstream_tlscert.clone(),
                 key: self.tls.upstream_tlskey.clone(),
             },
+        }
+    }
+}
+
+impl AnswerArgs {
+    fn settings(&self) -> ErrorPolicy {
+        match self.errors {
+            args::ErrorsFormat::Auto => ErrorPolicy::ByVersion,
+            args::ErrorsFormat::Text => ErrorPolicy::Always(ErrorFormat::Text),
+            args::ErrorsFormat::Json => ErrorPolicy::Always(ErrorFormat::Json),
         }
     }
 }

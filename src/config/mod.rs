@@ -15,6 +15,7 @@ pub use settings::{
     DockerEnv, ListenSetting, SandboxMode, Setting, Settings, UpstreamSettings, ViewSettings,
 };
 
+use crate::http1::synthetic::ErrorPolicy;
 use crate::inbound::{ConnectionLimits, Limits, PaceLimits};
 use crate::net::unix::{SocketFile, SocketGroup};
 use crate::net::{Address, ListenAddr};
@@ -42,6 +43,8 @@ pub struct Config {
     pub limits: Limits,
     /// What the answers of a listener may come to at one time.
     pub requests: RequestLimits,
+    /// Which form its refusals have.
+    pub errors: ErrorPolicy,
     /// Who it becomes once its listeners are bound; `None` is who started it.
     pub user: Option<RunAs>,
     /// Whether it gives up what it does not need.
@@ -102,6 +105,7 @@ impl Config {
                 load: limits.max_load,
                 client_share: limits.client_share,
             },
+            errors: settings.errors,
             user,
             sandbox: settings.sandbox,
             shutdown_timeout: limits.shutdown_timeout,

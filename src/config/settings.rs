@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http1::synthetic::ErrorPolicy;
 use crate::telemetry::log::LogConfig;
 
 /// All that can be set.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub upstream: UpstreamSettings,
     /// What a client may take.
     pub limits: LimitSettings,
+    /// Which form refusals have.
+    pub errors: ErrorPolicy,
     /// The user to become, `NAME|UID[:GROUP|GID]`.
     pub user: Option<String>,
     /// Whether the process gives up what it does not need.

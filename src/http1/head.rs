@@ -4,10 +4,14 @@
 //! readers could differ. So a head is parsed here first (with the parser that hyper uses), and
 //! hyper sees only those that can be read in just one way. RFC 9112 unless said otherwise.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
-use http::{StatusCode, Uri};
+use http::{StatusCode, Version};
 use thiserror::Error;
+
+use super::target;
 
 /// The longest head, request line and headers together, in bytes.
 pub const MAX_HEAD_LEN: usize = 64 * 1024;
@@ -30,8 +34,10 @@ pub enum ParseStatus {
 pub struct Head {
     /// Its length in bytes, blank line included.
     pub len: usize,
-    /// Whether a body follows; none is ever read, so the connection ends after the answer.
+    /// What follows it.
     pub body: Body,
+    /// What is to become of a body that is there as soon as the head is.
+    pub arrived_body: ArrivedBody,
 }
 
 /// What a request says of its body.
@@ -39,8 +45,41 @@ pub struct Head {
 pub enum Body {
     /// It has none.
     None,
-    /// It has one, of whatever length.
-    Declared,
+    /// It has one of this length, which is not 0.
+    Length(u64),
+    /// It has one in chunks.
+    Chunked,
+}
+
+/// What is to become of a body that is there as soon as the head is. No body is ever looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArrivedBody {
+    /// It is skipped, and the connection goes on: clients send small bodies with what is refused.
+    Skip,
+    /// The connection ends after the answer: a `GET` has no use for a body, and what follows it is not
+    /// worth the doubt (RFC 9110 section 9.3.1).
+    Close,
+}
+
+/// Whether the client may send another request after this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It may, if it wants to.
+    KeepAlive,
+    /// It may not.
+    Close,
+}
+
+/// The first line of a request, as far as it can be made out; for answers and the log about what is no
+/// request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestLine<'a> {
+    /// The method.
+    pub method: &'a [u8],
+    /// The target without its query.
+    pub path: &'a [u8],
+    /// 1.0 if it says so, else 1.1.
+    pub version: Version,
 }
 
 /// Why bytes are no request.
@@ -67,9 +106,17 @@ pub enum HeadError {
     /// Another `Transfer-Encoding` than `chunked`, or any in HTTP/1.0.
     #[error("Transfer-Encoding may only be chunked, once, and in HTTP/1.1")]
     TransferEncoding,
-    /// A body on a GET.
-    #[error("a GET with a body is not accepted")]
-    BodyOnGet,
+    /// A byte in the query that no target may hold.
+    #[error("the query holds the byte 0x{byte:02x} at position {position}, which must be escaped")]
+    QueryByte {
+        /// The byte.
+        byte: u8,
+        /// Where in the query it is, counted from 1.
+        position: usize,
+    },
+    /// Too long once it is escaped.
+    #[error("the target is too long once what must be is escaped")]
+    TargetTooLong,
     /// More than [`MAX_HEADERS`].
     #[error("more than {MAX_HEADERS} headers")]
     TooManyHeaders,
@@ -111,12 +158,15 @@ pub fn parse(received: &[u8]) -> ParseStatus {
     if received.starts_with(b"PRI * HTTP/2.0\r\n") {
         return ParseStatus::Invalid(HeadError::Http2);
     }
+    if let Some(Err(error)) = target_range(received).map(|range| target::check_query(&received[range])) {
+        return ParseStatus::Invalid(error);
+    }
     let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(received, &mut headers) {
         Ok(httparse::Status::Complete(len)) if len > MAX_HEAD_LEN => ParseStatus::Invalid(HeadError::TooLong),
         Ok(httparse::Status::Complete(len)) => match check_fields(&request) {
-            Ok(body) => ParseStatus::Complete(Head { len, body }),
+            Ok(body) => ParseStatus::Complete(Head { len, body, arrived_body: ArrivedBody::of(&request) }),
             Err(error) => ParseStatus::Invalid(error),
         },
         Ok(httparse::Status::Partial) if received.len() > MAX_HEAD_LEN => {
@@ -125,6 +175,68 @@ pub fn parse(received: &[u8]) -> ParseStatus {
         Ok(httparse::Status::Partial) => ParseStatus::Partial,
         Err(error) => ParseStatus::Invalid(syntax(error)),
     }
+}
+
+/// Where the target of a whole request line is: between its first space and its last.
+fn target_range(received: &[u8]) -> Option<Range<usize>> {
+    let start = received.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let end = start + received[start..].iter().position(|byte| *byte == b'\n')?;
+    let line = &received[start..end];
+    let first = line.iter().position(|byte| *byte == b' ')?;
+    let last = line.iter().rposition(|byte| *byte == b' ')?;
+    (first < last).then_some(start + first + 1..start + last)
+}
+
+/// The received bytes with the target of the first request escaped; borrowed if it needs nothing.
+pub fn escape_target(received: &[u8]) -> Cow<'_, [u8]> {
+    let Some(range) = target_range(received) else { return Cow::Borrowed(received) };
+    match target::escape(&received[range.clone()]) {
+        Cow::Borrowed(_) => Cow::Borrowed(received),
+        Cow::Owned(target) => {
+            Cow::Owned([&received[..range.start], &target, &received[range.end..]].concat())
+        }
+    }
+}
+
+/// The first line of what was received, if it has a method, a target and an end.
+pub fn request_line(received: &[u8]) -> Option<RequestLine<'_>> {
+    let range = target_range(received)?;
+    let line_end = received[range.end..].iter().position(|byte| *byte == b'\n')? + range.end;
+    let method = received[..range.start].trim_ascii();
+    let path = received[range.clone()].split(|byte| *byte == b'?').next()?;
+    let version = received[range.end..line_end].trim_ascii();
+    Some(RequestLine {
+        method,
+        path,
+        version: if version == b"HTTP/1.0" { Version::HTTP_10 } else { Version::HTTP_11 },
+    })
+}
+
+/// A whole head without the fields that say of a body: for a reader that is to see none.
+pub fn without_body(head: &[u8], after: After) -> Vec<u8> {
+    const OF_THE_BODY: [&str; 4] = ["content-length", "transfer-encoding", "trailer", "expect"];
+    let is = |line: &[u8], name: &str| {
+        line.split(|byte| *byte == b':')
+            .next()
+            .is_some_and(|field| field.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let mut lines = head.split_inclusive(|byte| *byte == b'\n');
+    let mut rest = Vec::with_capacity(head.len());
+    for line in lines.by_ref() {
+        let is_blank = matches!(line, b"\n" | b"\r\n");
+        if is_blank && !rest.is_empty() {
+            break;
+        }
+        let replaced = after == After::Close && is(line, "connection");
+        if !is_blank && !replaced && !OF_THE_BODY.iter().any(|name| is(line, name)) {
+            rest.extend_from_slice(line);
+        }
+    }
+    if after == After::Close {
+        rest.extend_from_slice(b"Connection: close\r\n");
+    }
+    rest.extend_from_slice(b"\r\n");
+    rest
 }
 
 fn syntax(error: httparse::Error) -> HeadError {
@@ -141,7 +253,7 @@ fn syntax(error: httparse::Error) -> HeadError {
 fn check_fields(request: &httparse::Request<'_, '_>) -> Result<Body, HeadError> {
     let http_1_0 = request.version == Some(0);
     let framing = Framing::of(request.headers);
-    parse_target(request.path.unwrap_or_default())?;
+    target::parse(request.path.unwrap_or_default())?;
     if framing.hosts > 1 || (framing.hosts == 0 && !http_1_0) {
         return Err(HeadError::Host);
     }
@@ -151,15 +263,48 @@ fn check_fields(request: &httparse::Request<'_, '_>) -> Result<Body, HeadError> 
     if framing.lengths > 1 || (framing.lengths > 0 && framing.codings > 0) {
         return Err(HeadError::ContentLength);
     }
-    let body = match framing.length {
-        Some(Ok(0)) | None if framing.codings == 0 => Body::None,
-        Some(Err(())) => return Err(HeadError::ContentLength),
-        _ => Body::Declared,
-    };
-    if body == Body::Declared && request.method == Some("GET") {
-        return Err(HeadError::BodyOnGet);
+    match framing.length {
+        Some(Err(())) => Err(HeadError::ContentLength),
+        None | Some(Ok(0)) if framing.codings == 0 => Ok(Body::None),
+        Some(Ok(length)) => Ok(Body::Length(length)),
+        None => Ok(Body::Chunked),
     }
-    Ok(body)
+}
+
+impl ArrivedBody {
+    fn of(request: &httparse::Request<'_, '_>) -> Self {
+        if request.method == Some("GET") { Self::Close } else { Self::Skip }
+    }
+}
+
+impl Body {
+    /// How many of these bytes it is; `None` if it is not whole yet, or what it says of its chunks is wrong.
+    pub fn len_in(self, received: &[u8]) -> Option<usize> {
+        match self {
+            Self::None => Some(0),
+            Self::Length(length) => usize::try_from(length).ok().filter(|length| *length <= received.len()),
+            Self::Chunked => chunks_len(received),
+        }
+    }
+}
+
+/// The length of a whole body in chunks (section 7.1), without trailers.
+fn chunks_len(received: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let Ok(httparse::Status::Complete((line, size))) = httparse::parse_chunk_size(&received[at..]) else {
+            return None;
+        };
+        let data = at + line;
+        let end = data.checked_add(usize::try_from(size).ok()?)?;
+        at = end.checked_add(2)?;
+        if received.get(end..at)? != b"\r\n" {
+            return None;
+        }
+        if size == 0 {
+            return Some(at);
+        }
+    }
 }
 
 /// The header fields that say where a request ends, counted.
@@ -197,22 +342,12 @@ fn decimal(value: &[u8]) -> Result<u64, ()> {
     std::str::from_utf8(value).map_err(|_| ())?.parse().map_err(|_| ())
 }
 
-/// Takes origin form, absolute form, and what CONNECT and `OPTIONS *` use; these lead nowhere later.
-///
-/// # Errors
-/// [`HeadError::Target`] for anything else.
-pub fn parse_target(target: &str) -> Result<Uri, HeadError> {
-    let plain = target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-    let uri: Uri = target.parse().map_err(|_| HeadError::Target)?;
-    let scheme = uri.scheme_str().is_none_or(|scheme| scheme == "http" || scheme == "https");
-    if plain && scheme { Ok(uri) } else { Err(HeadError::Target) }
-}
-
 impl HeadError {
     /// The status of the answer.
     pub fn status(self) -> StatusCode {
         match self {
             Self::TooManyHeaders | Self::TooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -244,7 +379,8 @@ mod tests {
     #[test]
     fn a_head_that_ends_as_echo_ends_it_is_whole() {
         let text = "GET /version HTTP/1.0\r\n\n";
-        assert_eq!(parsed(text), ParseStatus::Complete(Head { len: text.len(), body: Body::None }));
+        let head = Head { len: text.len(), body: Body::None, arrived_body: ArrivedBody::Close };
+        assert_eq!(parsed(text), ParseStatus::Complete(head));
         assert!(has_blank_line(text.as_bytes(), 0));
     }
 
@@ -294,8 +430,6 @@ mod tests {
         assert_eq!(post("Transfer-Encoding : chunked"), HeadError::Syntax("a header's name"));
         assert_eq!(get("A: b\r\n folded"), HeadError::Syntax("a header's name"));
         assert_eq!(get("Host: y"), HeadError::Host);
-        assert_eq!(get("Content-Length: 5"), HeadError::BodyOnGet);
-        assert_eq!(get("Transfer-Encoding: chunked"), HeadError::BodyOnGet);
         assert_eq!(
             malformed("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"),
             HeadError::TransferEncoding
@@ -322,26 +456,66 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_paths_or_http_urls() {
-        let target = |target: &str| parsed(&format!("GET {target} HTTP/1.0\r\n\r\n"));
-        for good in ["/", "/version?x=1", "http://docker/version", "*", "docker:80"] {
-            assert!(matches!(target(good), ParseStatus::Complete(_)), "{good}");
+    fn a_query_with_a_byte_that_no_target_holds_names_it() {
+        for (query, byte, position) in [("a b", b' ', 2), ("#", b'#', 1), ("a=\x7f", 0x7f, 3), ("\x01", 1, 1)]
+        {
+            let text = format!("GET /info?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_eq!(malformed(&text), HeadError::QueryByte { byte, position }, "{query:?}");
         }
-        for bad in ["/a#b", "ftp://x/", "/\u{f6}", "/a`b", "/a<b", "version/x", "http://"] {
-            assert!(
-                matches!(target(bad), ParseStatus::Invalid(HeadError::Target)),
-                "{bad}: {:?}",
-                target(bad)
-            );
+    }
+
+    #[test]
+    fn a_target_is_escaped_in_its_place() {
+        let escaped = escape_target(b"\r\nGET /info?{\xff HTTP/1.1\r\nX: {}\r\n\r\nGET /{");
+        assert_eq!(*escaped, *b"\r\nGET /info?%7B%FF HTTP/1.1\r\nX: {}\r\n\r\nGET /{".as_slice());
+        for plain in ["GET /info HTTP/1.1\r\nX: {}\r\n", "GET /{", "{}\r\n"] {
+            assert!(matches!(escape_target(plain.as_bytes()), Cow::Borrowed(_)), "{plain}");
         }
+    }
+
+    #[test]
+    fn a_request_line_is_made_out_of_what_is_no_request() {
+        let line = request_line(b"GET /a\x01?secret HTTP/1.0\r\n\r\n").unwrap();
+        assert_eq!((line.method, line.path, line.version), (&b"GET"[..], &b"/a\x01"[..], Version::HTTP_10));
+        assert_eq!(request_line(b"GET /a HTTP/2.0\r\n").unwrap().version, Version::HTTP_11);
+        assert_eq!(request_line(b"nonsense\r\n"), None);
+    }
+
+    #[test]
+    fn a_head_is_stripped_of_what_it_says_of_a_body() {
+        let head = b"\r\nPOST / HTTP/1.1\r\nHost: x\r\ncontent-length: 2\r\nConnection: keep-alive\r\nExpect: x\r\n\r\n";
+        assert_eq!(
+            without_body(head, After::KeepAlive).escape_ascii().to_string(),
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".escape_ascii().to_string()
+        );
+        assert_eq!(
+            without_body(head, After::Close).escape_ascii().to_string(),
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".escape_ascii().to_string()
+        );
+    }
+
+    #[test]
+    fn a_body_is_measured_only_when_it_is_whole() {
+        assert_eq!(Body::Length(2).len_in(b"{}GET"), Some(2));
+        assert_eq!(Body::Length(4).len_in(b"{}"), None);
+        assert_eq!(Body::Length(u64::MAX).len_in(b"{}"), None);
+        assert_eq!(Body::Chunked.len_in(b"0\r\n\r\nGET"), Some(5));
+        assert_eq!(Body::Chunked.len_in(b"2;x=y\r\n{}\r\n0\r\n\r\n"), Some(16));
+        for partial in
+            ["", "0\r\n", "2\r\n{}", "2\r\n{}\r\n", "2\r\n{}xx0\r\n\r\n", "0\r\nX: y\r\n\r\n", "x\r\n"]
+        {
+            assert_eq!(Body::Chunked.len_in(partial.as_bytes()), None, "{partial:?}");
+        }
+        assert_eq!(Body::Chunked.len_in(b"ffffffffffffffff\r\n{}"), None);
     }
 
     #[test]
     fn bodies_are_noticed() {
         assert_eq!(body("GET / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"), Body::None);
         assert_eq!(body("POST / HTTP/1.0\r\n\r\n"), Body::None);
-        assert_eq!(body("POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi"), Body::Declared);
-        assert_eq!(body("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n"), Body::Declared);
+        assert_eq!(body("POST / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi"), Body::Length(2));
+        assert_eq!(body("GET / HTTP/1.0\r\nContent-Length: 2\r\n\r\nhi"), Body::Length(2));
+        assert_eq!(body("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n"), Body::Chunked);
     }
 
     #[test]

@@ -4,3 +4,4 @@ pub mod head;
 pub mod headers;
 pub mod health_probe;
 pub mod synthetic;
+pub mod target;

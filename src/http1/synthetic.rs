@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::Full;
 
 use super::head::HeadError;
@@ -14,70 +14,106 @@ use super::head::HeadError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyntheticResponse {
     status: StatusCode,
-    format: Format,
+    format: ErrorFormat,
     body: Cow<'static, str>,
     /// When to ask again, in seconds (RFC 9110 section 10.2.3).
     retry_after: Option<u32>,
 }
 
+/// How a refusal is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub enum ErrorFormat {
+    /// The words that always stood there, for people.
     Text,
-    /// The engine's own form of an error, which its clients show to their users.
+    /// The engine's own form of an error, `{"message": "..."}`, which programs parse.
     Json,
 }
 
+/// Which form refusals have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ErrorPolicy {
+    /// Text over HTTP/1.0, which a person with `nc` speaks, and JSON over HTTP/1.1.
+    #[default]
+    ByVersion,
+    /// Always the same.
+    Always(ErrorFormat),
+}
+
+impl ErrorPolicy {
+    /// The form for a request of this version.
+    pub fn format(self, version: Version) -> ErrorFormat {
+        match (self, version) {
+            (Self::Always(format), _) => format,
+            (Self::ByVersion, Version::HTTP_10) => ErrorFormat::Text,
+            (Self::ByVersion, _) => ErrorFormat::Json,
+        }
+    }
+}
+
 impl SyntheticResponse {
-    /// For an enabled endpoint and another method than GET.
-    pub fn only_get() -> Self {
-        Self::text(StatusCode::BAD_REQUEST, "400 Bad request ; only GET allowed.\n")
+    /// For another method than GET.
+    pub fn only_get(format: ErrorFormat, reason: impl Display) -> Self {
+        const WORDS: &str = "400 Bad request ; only GET allowed";
+        match format {
+            ErrorFormat::Text => Self::text(StatusCode::BAD_REQUEST, "400 Bad request ; only GET allowed.\n"),
+            ErrorFormat::Json => Self::json(StatusCode::BAD_REQUEST, format_args!("{WORDS}: {reason}")),
+        }
     }
 
-    /// For what is not enabled or does not exist: the two are not told apart.
-    pub fn not_found() -> Self {
-        Self::text(StatusCode::NOT_FOUND, "404 page not found\n")
+    /// For what is not enabled or does not exist.
+    pub fn not_found(format: ErrorFormat, reason: impl Display) -> Self {
+        match format {
+            ErrorFormat::Text => Self::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+            ErrorFormat::Json => {
+                Self::json(StatusCode::NOT_FOUND, format_args!("404 page not found: {reason}"))
+            }
+        }
     }
 
     /// For a target that cannot be understood in just one way.
-    pub fn bad_request(problem: impl Display) -> Self {
-        Self::text(StatusCode::BAD_REQUEST, format!("400 Bad request ; {problem}.\n"))
+    pub fn bad_request(format: ErrorFormat, problem: impl Display) -> Self {
+        Self::line(format, StatusCode::BAD_REQUEST, format_args!("400 Bad request ; {problem}"))
     }
 
     /// For a path and a query that are too long for a request once the path is canonical.
-    pub fn target_too_long() -> Self {
-        Self::error(StatusCode::URI_TOO_LONG, "the path in its canonical form and the query are too long")
+    pub fn target_too_long(format: ErrorFormat) -> Self {
+        let problem = "the path in its canonical form and the query are too long";
+        Self::error(format, StatusCode::URI_TOO_LONG, problem)
     }
 
     /// For a head that is no request.
-    pub fn head_error(error: HeadError) -> Self {
-        Self::error(error.status(), error)
+    pub fn head_error(format: ErrorFormat, error: HeadError) -> Self {
+        Self::error(format, error.status(), error)
     }
 
     /// For a connection beyond the limits.
-    pub fn too_many_connections(problem: impl Display) -> Self {
-        Self::error(StatusCode::SERVICE_UNAVAILABLE, problem)
+    pub fn too_many_connections(format: ErrorFormat, problem: impl Display) -> Self {
+        Self::error(format, StatusCode::SERVICE_UNAVAILABLE, problem)
     }
 
     /// For a request beyond the limits on answers in flight.
-    pub fn too_many_requests(problem: impl Display) -> Self {
+    pub fn too_many_requests(format: ErrorFormat, problem: impl Display) -> Self {
         /// Long enough for most answers to end.
         const RETRY_AFTER: u32 = 5;
-        Self { retry_after: Some(RETRY_AFTER), ..Self::error(StatusCode::SERVICE_UNAVAILABLE, problem) }
+        Self {
+            retry_after: Some(RETRY_AFTER),
+            ..Self::error(format, StatusCode::SERVICE_UNAVAILABLE, problem)
+        }
     }
 
-    /// For HTTP where TLS is spoken: the words that dockerd has for it.
+    /// For HTTP where TLS is spoken: the words that dockerd has for it, in the form that it has.
     pub fn needs_tls() -> Self {
         Self::text(StatusCode::BAD_REQUEST, "Client sent an HTTP request to an HTTPS server.\n")
     }
 
     /// For an engine that is out of reach, or breaks off before its answer begins.
     pub fn bad_gateway(problem: impl Display) -> Self {
-        Self::json(StatusCode::BAD_GATEWAY, problem)
+        Self::json(StatusCode::BAD_GATEWAY, format_args!("docker-proxy-acl: {problem}"))
     }
 
     /// For an engine that takes too long to begin its answer.
     pub fn gateway_timeout(problem: impl Display) -> Self {
-        Self::json(StatusCode::GATEWAY_TIMEOUT, problem)
+        Self::json(StatusCode::GATEWAY_TIMEOUT, format_args!("docker-proxy-acl: {problem}"))
     }
 
     /// The answer's status.
@@ -117,8 +153,8 @@ impl SyntheticResponse {
 
     fn headers(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
         let content_type = match self.format {
-            Format::Text => "text/plain; charset=utf-8",
-            Format::Json => "application/json",
+            ErrorFormat::Text => "text/plain; charset=utf-8",
+            ErrorFormat::Json => "application/json",
         };
         let always = [
             (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
@@ -129,19 +165,25 @@ impl SyntheticResponse {
         always.into_iter().chain(retry_after)
     }
 
-    fn error(status: StatusCode, problem: impl Display) -> Self {
+    fn error(format: ErrorFormat, status: StatusCode, problem: impl Display) -> Self {
         let reason = status.canonical_reason().unwrap_or_default();
-        Self::text(status, format!("{} {reason} ; {problem}.\n", status.as_u16()))
+        Self::line(format, status, format_args!("{} {reason} ; {problem}", status.as_u16()))
+    }
+
+    fn line(format: ErrorFormat, status: StatusCode, line: impl Display) -> Self {
+        match format {
+            ErrorFormat::Text => Self::text(status, format!("{line}.\n")),
+            ErrorFormat::Json => Self::json(status, line),
+        }
     }
 
     fn text(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, format: Format::Text, body: body.into(), retry_after: None }
+        Self { status, format: ErrorFormat::Text, body: body.into(), retry_after: None }
     }
 
-    fn json(status: StatusCode, problem: impl Display) -> Self {
-        let message = format!("docker-proxy-acl: {problem}");
-        let body = format!("{}\n", serde_json::json!({ "message": message }));
-        Self { status, format: Format::Json, body: body.into(), retry_after: None }
+    fn json(status: StatusCode, message: impl Display) -> Self {
+        let body = format!("{}\n", serde_json::json!({ "message": message.to_string() }));
+        Self { status, format: ErrorFormat::Json, body: body.into(), retry_after: None }
     }
 }
 
@@ -156,13 +198,46 @@ mod tests {
 
     #[test]
     fn the_two_answers_of_old_have_their_old_bytes() {
-        assert_eq!(SyntheticResponse::only_get().body.len(), 36);
-        assert_eq!(SyntheticResponse::not_found().body.len(), 19);
+        assert_eq!(SyntheticResponse::only_get(ErrorFormat::Text, "why").body.len(), 36);
+        assert_eq!(SyntheticResponse::not_found(ErrorFormat::Text, "why").body.len(), 19);
+    }
+
+    #[test]
+    fn in_json_they_begin_with_the_same_words_and_go_on_with_the_reason() {
+        for (response, body) in [
+            (
+                SyntheticResponse::only_get(ErrorFormat::Json, "why"),
+                "{\"message\":\"400 Bad request ; only GET allowed: why\"}\n",
+            ),
+            (
+                SyntheticResponse::not_found(ErrorFormat::Json, "why"),
+                "{\"message\":\"404 page not found: why\"}\n",
+            ),
+            (
+                SyntheticResponse::bad_request(ErrorFormat::Json, "\"why\""),
+                "{\"message\":\"400 Bad request ; \\\"why\\\"\"}\n",
+            ),
+        ] {
+            assert_eq!(response.body, body);
+        }
+    }
+
+    #[test]
+    fn the_form_follows_the_version_unless_it_is_set() {
+        use ErrorFormat::{Json, Text};
+        for (policy, version, format) in [
+            (ErrorPolicy::ByVersion, Version::HTTP_10, Text),
+            (ErrorPolicy::ByVersion, Version::HTTP_11, Json),
+            (ErrorPolicy::Always(Text), Version::HTTP_11, Text),
+            (ErrorPolicy::Always(Json), Version::HTTP_10, Json),
+        ] {
+            assert_eq!(policy.format(version), format, "{policy:?} {version:?}");
+        }
     }
 
     #[test]
     fn the_bytes_are_a_whole_answer() {
-        let bytes = SyntheticResponse::head_error(HeadError::Http2).to_http1_bytes();
+        let bytes = SyntheticResponse::head_error(ErrorFormat::Text, HeadError::Http2).to_http1_bytes();
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Version;
+
 use super::connection::{ConnectionContext, serve_connection};
 use super::handshake::serve_tls;
 use super::limits::{ConnectionLimiter, LimitExceeded, Limits, Permit};
@@ -70,7 +72,7 @@ fn spawn_connection(
             let drain = context.drain.clone();
             drain.spawn(run_connection(socket, context, security.clone(), permit));
         }
-        Err(exceeded) => reject(&socket, &context.client, security, exceeded),
+        Err(exceeded) => reject(&socket, &context, security, exceeded),
     }
 }
 
@@ -89,12 +91,19 @@ async fn run_connection(
 }
 
 /// One write that does not wait: a client beyond the limits is not worth more.
-fn reject(socket: &Socket, client: &Client, security: &ListenerSecurity, exceeded: LimitExceeded) {
-    let mut entry = AccessLogEntry::without_request(client, Outcome::Limited);
+fn reject(
+    socket: &Socket,
+    context: &ConnectionContext,
+    security: &ListenerSecurity,
+    exceeded: LimitExceeded,
+) {
+    let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Limited);
     entry.error = Some(exceeded.to_string());
     // Who speaks TLS could not read it.
     if matches!(security, ListenerSecurity::Plain) {
-        let response = SyntheticResponse::too_many_connections(exceeded);
+        // Nothing was read of the client, so neither was its version.
+        let format = context.service.errors().format(Version::HTTP_11);
+        let response = SyntheticResponse::too_many_connections(format, exceeded);
         entry.head(response.status());
         entry.ended = Ended::Complete;
         entry.bytes = response.body_len();

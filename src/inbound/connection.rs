@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::head_reader::{CloseReason, HeadReader};
 use super::limits::Limits;
 use super::pace::{Look, Pace, TooSlow};
-use crate::http1::head::MAX_HEAD_LEN;
+use crate::http1::head::{HeadError, MAX_HEAD_LEN, RequestLine};
 use crate::http1::synthetic::SyntheticResponse;
 use crate::net::DisconnectWatcher;
 use crate::proxy::body::ResponseBody;
@@ -62,11 +62,12 @@ where
             () = context.drain.signaled() => return,
         };
         if let Err(reason) = next {
-            return close(reader, reason, &context.client).await;
+            // Boxed, like what follows: every idle connection would keep room for it.
+            return Box::pin(close(reader, reason, &context)).await;
         }
         match Box::pin(serve_http1(reader, &mut context)).await {
             Exit::Idle(idle) => reader = idle,
-            Exit::Closed(reader, reason) => return close(reader, reason, &context.client).await,
+            Exit::Closed(reader, reason) => return Box::pin(close(reader, reason, &context)).await,
             Exit::Aborted => return,
         }
         timeout = context.limits.idle_timeout;
@@ -185,41 +186,66 @@ fn respond(
 }
 
 /// Says why, where there is something to say, and closes in a way that the client still hears it.
-async fn close<S>(reader: HeadReader<S>, reason: CloseReason, client: &Client)
+async fn close<S>(reader: HeadReader<S>, reason: CloseReason, context: &ConnectionContext)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let response = match reason {
         CloseReason::Done => None,
-        CloseReason::HeadError(error) => {
-            let response = SyntheticResponse::head_error(error);
-            let mut entry = AccessLogEntry::without_request(client, Outcome::Rejected);
-            entry.head(response.status());
-            entry.ended = Ended::Complete;
-            entry.bytes = response.body_len();
-            entry.error = Some(error.to_string());
-            entry.hint = Some("no -a allows it".to_owned());
-            Some(response)
-        }
+        CloseReason::HeadError(error) => Some(reject(error, reader.request_line(), context)),
     };
-    lingering_close(&mut reader.into_stream(), response).await;
+    lingering_close(&mut reader.into_stream(), response, &context.drain).await;
 }
 
-/// Sends the last answer, if there is one, then reads what the client is still sending: closed with
-/// unread bytes, a socket may take the answer away from the client again (RFC 9112 section 9.6).
-pub(super) async fn lingering_close<S>(stream: &mut S, response: Option<SyntheticResponse>)
+/// The answer to what is no request, of which the log has what could be made out.
+fn reject(error: HeadError, line: Option<RequestLine<'_>>, context: &ConnectionContext) -> SyntheticResponse {
+    let version = line.as_ref().map_or(Version::HTTP_11, |line| line.version);
+    let response = SyntheticResponse::head_error(context.service.errors().format(version), error);
+    let asked =
+        line.and_then(|line| Some((Method::from_bytes(line.method).ok()?, Uri::try_from(line.path).ok()?)));
+    let mut entry = match asked {
+        Some((method, path)) => AccessLogEntry::begin(&context.client, &method, &path),
+        None => AccessLogEntry::without_request(&context.client, Outcome::Rejected),
+    };
+    entry.outcome = Outcome::Rejected;
+    entry.head(response.status());
+    entry.ended = Ended::Complete;
+    entry.bytes = response.body_len();
+    entry.error = Some(error.to_string());
+    entry.hint = Some("no -a allows it".to_owned());
+    response
+}
+
+/// Sends the last answer, if there is one, then throws away what the client is still sending, so that it
+/// reads the answer: closed with unread bytes, a socket may take it away again (RFC 9112 section 9.6).
+///
+/// Until then the connection counts against its listener's limits.
+pub(super) async fn lingering_close<S>(stream: &mut S, response: Option<SyntheticResponse>, drain: &Drain)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    const TIMEOUT: Duration = Duration::from_secs(1);
-    const MAX_DRAIN_BYTES: u64 = 1024 * 1024;
+    /// For all that a client may still send.
+    const LINGER_TIME: Duration = Duration::from_secs(30);
+    /// Until its next bytes.
+    const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+    /// For both, once the program ends.
+    const DRAIN_TIME: Duration = Duration::from_secs(1);
     let last_answer = async {
         if let Some(response) = response {
             stream.write_all(&response.to_http1_bytes()).await?;
         }
         stream.shutdown().await?;
-        tokio::io::copy(&mut stream.take(MAX_DRAIN_BYTES), &mut tokio::io::sink()).await
+        let mut discarded = vec![0; 16 * 1024];
+        while tokio::time::timeout(LINGER_TIMEOUT, stream.read(&mut discarded)).await?? > 0 {}
+        std::io::Result::Ok(())
     };
-    // Whatever goes wrong, the client is gone.
-    let _ = tokio::time::timeout(TIMEOUT, last_answer).await;
+    let program_ends = async {
+        drain.signaled().await;
+        tokio::time::sleep(DRAIN_TIME).await;
+    };
+    tokio::select! {
+        // Whatever goes wrong, the client is gone.
+        _ = tokio::time::timeout(LINGER_TIME, last_answer) => {}
+        () = program_ends => {}
+    }
 }

@@ -9,7 +9,7 @@ use crate::http1::head::looks_like_http;
 use crate::http1::health_probe;
 use crate::http1::synthetic::SyntheticResponse;
 use crate::net::{Peer, Socket};
-use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::telemetry::access_log::{AccessLogEntry, Ended, Outcome};
 use crate::tls::{FailedHandshake, HandshakeError, TlsAcceptor};
 
 /// The first byte of TLS: a record of the type `handshake` (RFC 8446 section 5.1).
@@ -46,7 +46,7 @@ pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: Conn
         }
         () = context.drain.signaled() => return,
     } {
-        return reject(&rejection, Some(socket), &context.client).await;
+        return reject(&rejection, Some(socket), &context).await;
     }
     let left = context.limits.header_timeout.saturating_sub(context.accepted_at.elapsed());
     let handshake = tokio::select! {
@@ -62,9 +62,9 @@ pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: Conn
             serve_connection(stream, context).await;
         }
         Ok(Err(FailedHandshake { error, socket })) => {
-            reject(&Rejection::Tls(error), Some(socket), &context.client).await;
+            reject(&Rejection::Tls(error), Some(socket), &context).await;
         }
-        Err(_) => reject(&Rejection::Timeout, None, &context.client).await,
+        Err(_) => reject(&Rejection::Timeout, None, &context).await,
     }
 }
 
@@ -80,9 +80,9 @@ async fn peek(socket: &Socket) -> Option<Rejection> {
     }
 }
 
-async fn reject(rejection: &Rejection, socket: Option<Socket>, client: &Client) {
+async fn reject(rejection: &Rejection, socket: Option<Socket>, context: &ConnectionContext) {
     let response = rejection.response();
-    let mut entry = AccessLogEntry::without_request(client, Outcome::Rejected);
+    let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Rejected);
     entry.error = Some(rejection.to_string());
     entry.hint = rejection.hint().map(str::to_owned);
     entry.routine = rejection.is_routine();
@@ -93,7 +93,7 @@ async fn reject(rejection: &Rejection, socket: Option<Socket>, client: &Client) 
     }
     drop(entry);
     if let Some(mut socket) = socket {
-        lingering_close(&mut socket, response).await;
+        lingering_close(&mut socket, response, &context.drain).await;
     }
 }
 

@@ -1,8 +1,12 @@
 //! The reader between a client's connection and hyper: it passes on whole, well-formed heads, one at a
 //! time, and nothing else.
 //!
+//! hyper sees no bodies. A small one that came with its head is skipped; behind any other the connection
+//! ends, and the head that hyper gets says so.
+//!
 //! It keeps the time of heads and of idle connections, and while it waits it holds no buffer.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -15,8 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::http1::head::{
-    Body, HeadError, MAX_HEAD_LEN, ParseStatus, has_blank_line, looks_like_http, parse,
+    After, ArrivedBody, Body, Head, HeadError, MAX_HEAD_LEN, ParseStatus, RequestLine, escape_target,
+    has_blank_line, looks_like_http, parse, request_line, without_body,
 };
+
+/// How long a body may be to be skipped: what a call of the API sends in JSON is shorter.
+const MAX_SKIPPED_BODY: usize = 16 * 1024;
 
 /// A client's connection, read head by head.
 #[derive(Debug)]
@@ -99,6 +107,11 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
         }
     }
 
+    /// The first line of what is no request, for the answer and the log.
+    pub fn request_line(&self) -> Option<RequestLine<'_>> {
+        request_line(&self.received)
+    }
+
     /// The connection itself.
     pub fn into_stream(self) -> S {
         self.stream
@@ -113,7 +126,7 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
                 self.state = State::Closed(reason);
                 return Poll::Ready(Err(reason));
             }
-            if self.parse_buffered() {
+            if self.parse_buffered(cx) {
                 continue;
             }
             match self.poll_receive(cx) {
@@ -127,7 +140,7 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
     }
 
     /// Parses what has come; whether there was something to decide.
-    fn parse_buffered(&mut self) -> bool {
+    fn parse_buffered(&mut self, cx: &mut Context<'_>) -> bool {
         let from = std::mem::replace(&mut self.searched, self.received.len());
         let overlong = self.received.len() > MAX_HEAD_LEN;
         if from == self.received.len() {
@@ -140,20 +153,65 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
         if !overlong && !has_blank_line(&self.received, from) {
             return false;
         }
-        match parse(&self.received) {
-            ParseStatus::Partial => return false,
-            ParseStatus::Invalid(error) => self.close(CloseReason::HeadError(error)),
-            ParseStatus::Complete(head) => {
-                self.head_remaining = head.len;
-                self.deadline = None;
-                self.state = match head.body {
-                    Body::None => State::KeepAlive,
-                    // What follows is a body: it must never be taken for a head.
-                    Body::Declared => State::Close,
-                };
+        let escaped = match escape_target(&self.received) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(escaped) => Some(BytesMut::from(&escaped[..])),
+        };
+        let parsed = parse(escaped.as_ref().unwrap_or(&self.received));
+        match (parsed, escaped) {
+            (ParseStatus::Partial, _) => return false,
+            (ParseStatus::Invalid(HeadError::TooLong), Some(_)) if !overlong => {
+                self.close(CloseReason::HeadError(HeadError::TargetTooLong));
+            }
+            (ParseStatus::Invalid(error), _) => self.close(CloseReason::HeadError(error)),
+            (ParseStatus::Complete(head), escaped) => {
+                self.received = escaped.unwrap_or_else(|| std::mem::take(&mut self.received));
+                self.take_request(cx, head);
             }
         }
         true
+    }
+
+    /// Makes a whole head the one that is passed on.
+    fn take_request(&mut self, cx: &mut Context<'_>, head: Head) {
+        self.deadline = None;
+        self.head_remaining = head.len;
+        self.state = State::KeepAlive;
+        if head.body == Body::None {
+            return;
+        }
+        let (after, body_len) = match self.arrived_body(cx, head) {
+            Some(len) => (After::KeepAlive, len),
+            // What follows is a body, or the rest of one: it must never be taken for a head.
+            None => (After::Close, 0),
+        };
+        let rest = self.received.split_off(head.len + body_len);
+        self.received = BytesMut::from(&without_body(&self.received[..head.len], after)[..]);
+        self.head_remaining = self.received.len();
+        match after {
+            After::KeepAlive => self.received.unsplit(rest),
+            After::Close => self.state = State::Close,
+        }
+    }
+
+    /// The length of the body that follows a head, if it is to be skipped and all of it is there already.
+    fn arrived_body(&mut self, cx: &mut Context<'_>, head: Head) -> Option<usize> {
+        if head.arrived_body == ArrivedBody::Close {
+            return None;
+        }
+        loop {
+            let behind = &self.received[head.len..];
+            if let Some(len) = head.body.len_in(behind) {
+                return Some(len);
+            }
+            if behind.len() >= MAX_SKIPPED_BODY {
+                return None;
+            }
+            match self.poll_receive(cx) {
+                Poll::Ready(Ok(1..)) => {}
+                _ => return None,
+            }
+        }
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

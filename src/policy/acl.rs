@@ -45,6 +45,20 @@ impl Acl {
 
     /// The verdict on a request with this method, this path and this query.
     pub fn judge<'a>(&self, method: &Method, path: &'a str, query: Option<&'a str>) -> Verdict<'a> {
+        match self.judge_get(path, query) {
+            allowed @ Verdict::Allowed(_) if method == Method::GET => allowed,
+            // Whatever the path: the answer does not tell which paths are enabled.
+            Verdict::Allowed(Allowed { endpoint, .. }) => {
+                Verdict::Denied(Denied::new(Reason::MethodNotAllowed, Some(endpoint)))
+            }
+            Verdict::Denied(_) if method != Method::GET => {
+                Verdict::Denied(Denied::new(Reason::MethodNotAllowed, None))
+            }
+            denied => denied,
+        }
+    }
+
+    fn judge_get<'a>(&self, path: &'a str, query: Option<&'a str>) -> Verdict<'a> {
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,
             Err(error) => return Verdict::Denied(Denied::new(Reason::Malformed(error), None)),
@@ -52,11 +66,10 @@ impl Acl {
         let (reason, endpoint) = match self.catalog.route(&path) {
             Route::Endpoint(row) => {
                 let endpoint = &self.catalog.endpoints()[row];
-                match (self.enabled[row], method) {
-                    (true, &Method::GET) => return Verdict::Allowed(Allowed { endpoint, path, query }),
-                    (true, _) => (Reason::MethodNotAllowed, Some(endpoint)),
-                    (false, _) => (Reason::NotAllowed(endpoint), Some(endpoint)),
+                if self.enabled[row] {
+                    return Verdict::Allowed(Allowed { endpoint, path, query });
                 }
+                (Reason::NotAllowed(endpoint), Some(endpoint))
             }
             Route::Denied(denied) => (Reason::DeniedPath(denied), None),
             Route::Unknown => (Reason::UnknownPath, None),

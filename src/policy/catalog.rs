@@ -20,10 +20,13 @@ use super::visibility::Lists;
 pub struct Endpoint {
     /// What `-a` calls it, such as `containers:list`.
     pub name: &'static str,
-    /// The API's path. `{id}` stands for one segment, `{*name}` for one or more, because an image's name
-    /// may hold slashes.
+    /// The API's path, with at most one name in it. `{id}` stands for one segment, `{*name}` for anything,
+    /// slashes included: these are `{name:.*}` in the engine's own routes.
     #[serde(serialize_with = "serialize_api_path")]
     pub path: &'static str,
+    /// Another path that the engine answers in the same way, if it has one.
+    #[serde(skip)]
+    pub alias: Option<&'static str>,
     /// What an answer tells the client.
     pub exposes: &'static str,
     /// The group that enables it, if any; else only its own name does.
@@ -107,7 +110,7 @@ static ENDPOINTS: &[Endpoint] = &[
     row("containers:list", "/containers/json").grouped()
         .exposes("every container's names, image, command, labels, ports, mounts and state")
         .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root).costs_if("size", units::BULK),
-    row("containers:inspect", "/containers/{id}/json").grouped()
+    row("containers:inspect", "/containers/{*id}/json").grouped()
         .exposes("all of one container, its environment variables (often passwords) included")
         .holds(&[Env, Commands, Labels, Paths, Options]).costs_if("size", units::BULK),
     row("images:list", "/images/json").grouped()
@@ -119,16 +122,16 @@ static ENDPOINTS: &[Endpoint] = &[
     row("images:history", "/images/{*name}/history").grouped()
         .exposes("the commands that built an image, build arguments included")
         .holds(&[Env, Commands, Labels]),
-    row("networks:list", "/networks").grouped()
+    row("networks:list", "/networks").grouped().or_at("/networks/")
         .exposes("every network's subnets, options and labels")
         .holds(&[Labels, Options]).lists(Lists::Root),
-    row("networks:inspect", "/networks/{id}").grouped()
+    row("networks:inspect", "/networks/{*id}").grouped()
         .exposes("one network and the addresses of its containers")
         .holds(&[Labels, Options]),
     row("volumes:list", "/volumes").grouped()
         .exposes("every volume's name, driver, options and place on the host")
         .holds(&[Labels, Paths, Options]).lists(Lists::Named),
-    row("volumes:inspect", "/volumes/{name}").grouped()
+    row("volumes:inspect", "/volumes/{*name}").grouped()
         .exposes("one volume's driver, options and place on the host")
         .holds(&[Labels, Paths, Options]),
     row("services:list", "/services").grouped()
@@ -159,19 +162,19 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("versions of the engine, its parts and the host's kernel"),
     row("ping", "/_ping").grouped()
         .exposes("that the engine is there, its API version and its swarm role").constant(),
-    row("containers:top", "/containers/{id}/top")
+    row("containers:top", "/containers/{*id}/top")
         .exposes("a container's processes with their arguments; the engine runs ps with the client's options")
         .holds(&[Commands]),
-    row("containers:logs", "/containers/{id}/logs")
+    row("containers:logs", "/containers/{*id}/logs")
         .exposes("whatever a container printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
-    row("containers:stats", "/containers/{id}/stats")
+    row("containers:stats", "/containers/{*id}/stats")
         .exposes("a container's use of processor, memory, network and disk").streaming().sequence()
         .costs_unless_false("stream", units::STATS),
-    row("containers:changes", "/containers/{id}/changes")
+    row("containers:changes", "/containers/{*id}/changes")
         .exposes("names of the files that a container changed"),
-    row("containers:export", "/containers/{id}/export")
+    row("containers:export", "/containers/{*id}/export")
         .exposes("every file of a container").hands_out_files().costs(units::BULK),
-    row("containers:archive", "/containers/{id}/archive")
+    row("containers:archive", "/containers/{*id}/archive")
         .exposes("any file of a container, its volumes included").hands_out_files().costs(units::BULK),
     row("services:logs", "/services/{id}/logs")
         .exposes("whatever a service's tasks printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
@@ -186,7 +189,7 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("every file of any images, as an archive").hands_out_files().costs(units::BULK),
     row("images:export", "/images/{*name}/get")
         .exposes("every file of one image, as an archive").hands_out_files().costs(units::BULK),
-    row("exec:inspect", "/exec/{id}/json")
+    row("exec:inspect", "/exec/{*id}/json")
         .exposes("a command that was started in a container, with its arguments")
         .holds(&[Commands]),
     row("plugins:list", "/plugins")
@@ -221,7 +224,7 @@ static ENDPOINTS: &[Endpoint] = &[
 /// What the engine would answer to a `GET` and no name enables.
 #[rustfmt::skip] // one row a line
 static DENIED: &[DeniedPath] = &[
-    DeniedPath { path: "/containers/{id}/attach/ws", why: "it writes to the container" },
+    DeniedPath { path: "/containers/{*id}/attach/ws", why: "it writes to the container" },
     DeniedPath { path: "/swarm/unlockkey", why: "it hands out the swarm's unlock key" },
     DeniedPath { path: "/plugins/privileges", why: "it makes the engine call a registry with the client's words" },
     DeniedPath { path: "/debug/{*rest}", why: "it hands out the engine's own memory and profiles" },
@@ -231,9 +234,6 @@ static DENIED: &[DeniedPath] = &[
 
 impl Catalog {
     /// The catalog of an API.
-    ///
-    /// # Panics
-    /// If two rows have the same path: the tables are constants, and tests read them.
     pub fn new(endpoints: &'static [Endpoint], denied: &'static [DeniedPath]) -> Self {
         Self { endpoints, denied, router: Router::new(endpoints, denied) }
     }
@@ -258,6 +258,11 @@ impl Endpoint {
     /// The path as the API's documents write it, such as `/images/{name}/json`.
     pub fn api_path(&self) -> String {
         self.path.replace("{*", "{")
+    }
+
+    const fn or_at(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
     }
 
     /// The part of its name before the colon enables it too.
@@ -334,6 +339,7 @@ const fn row(name: &'static str, path: &'static str) -> Endpoint {
     Endpoint {
         name,
         path,
+        alias: None,
         exposes: "",
         group: None,
         response: ResponseKind::Bounded,

@@ -8,8 +8,9 @@ use std::ops::Range;
 
 use thiserror::Error;
 
-/// A path in its canonical form: absolute, without empty or dot segments, each byte that may
-/// stand unescaped unescaped, every other one as `%XX`.
+/// A path in its canonical form: absolute, without repeated slashes or dot segments, each byte that may
+/// stand unescaped unescaped, every other one as `%XX`. A slash at its end stays: the engine tells
+/// `/networks/` from `/info/`.
 ///
 /// Parsing [`CanonicalPath::as_str`] again gives the same path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +26,6 @@ pub enum PathError {
     /// It does not start with a slash.
     #[error("the path does not start with a slash")]
     NotAbsolute,
-    /// Two slashes in a row, or one at the end.
-    #[error("the path has an empty segment")]
-    EmptySegment,
     /// A segment `.` or `..`.
     #[error("the path has a dot segment")]
     DotSegment,
@@ -50,8 +48,8 @@ impl<'a> CanonicalPath<'a> {
             return Err(PathError::NotAbsolute);
         }
         let (text, encoded_slashes) = normalize(raw)?;
-        if text.len() > 1 {
-            text[1..].split('/').try_for_each(check_segment)?;
+        if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(PathError::DotSegment);
         }
         let version_len = version_prefix_len(&text);
         Ok(Self { text, version_len, encoded_slashes })
@@ -69,6 +67,8 @@ impl<'a> CanonicalPath<'a> {
 
     /// Whether slashes that were received as `%2F` lie outside of `name`, a range of
     /// [`CanonicalPath::endpoint`]: there they would hide a separator.
+    ///
+    /// Of several slashes in a row that became one, each counts.
     pub fn has_encoded_slash_outside(&self, name: &Range<usize>) -> bool {
         self.encoded_slashes.as_ref().is_some_and(|encoded| {
             encoded.start < self.version_len + name.start || encoded.end > self.version_len + name.end
@@ -76,10 +76,11 @@ impl<'a> CanonicalPath<'a> {
     }
 }
 
-/// Decodes every escape and encodes again what must be; borrows when nothing changes. Also gives the
-/// span from the first to the last slash that came from an escape.
+/// Decodes every escape, encodes again what must be, and makes one slash of several, as the engine's
+/// redirects do; borrows when nothing changes. Also gives the span from the first to the last slash that
+/// came from an escape.
 fn normalize(raw: &str) -> Result<(Cow<'_, str>, Option<Range<usize>>), PathError> {
-    if raw.bytes().all(is_pchar) {
+    if raw.bytes().all(is_pchar) && !raw.contains("//") {
         return Ok((Cow::Borrowed(raw), None));
     }
     let mut text = String::with_capacity(raw.len() + 16);
@@ -87,12 +88,16 @@ fn normalize(raw: &str) -> Result<(Cow<'_, str>, Option<Range<usize>>), PathErro
     let mut rest = raw.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         let (byte, tail) = if first == b'%' { decode_escape(tail)? } else { (first, tail) };
-        if byte == b'/' && first == b'%' {
-            let start = encoded.map_or(text.len(), |span| span.start);
-            encoded = Some(start..text.len() + 1);
-        }
-        push_encoded(&mut text, byte)?;
         rest = tail;
+        let repeated = byte == b'/' && text.ends_with('/');
+        if byte == b'/' && first == b'%' {
+            let at = text.len() - usize::from(repeated);
+            let start = encoded.map_or(at, |span| span.start);
+            encoded = Some(start..at + 1);
+        }
+        if !repeated {
+            push_encoded(&mut text, byte)?;
+        }
     }
     Ok((Cow::Owned(text), encoded))
 }
@@ -126,14 +131,6 @@ fn is_pchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'!' | b'$' | b'&')
         || matches!(byte, b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=')
-}
-
-fn check_segment(segment: &str) -> Result<(), PathError> {
-    match segment {
-        "" => Err(PathError::EmptySegment),
-        "." | ".." => Err(PathError::DotSegment),
-        _ => Ok(()),
-    }
 }
 
 /// The length of `/v1.41` (Docker) or `/v4.0.0` (Podman) at the start of a longer path, else 0.
@@ -175,13 +172,36 @@ mod tests {
     }
 
     #[test]
+    fn repeated_slashes_are_one_and_the_last_one_stays() {
+        for (path, clean) in [
+            ("//version", "/version"),
+            ("/v1.41//version", "/v1.41/version"),
+            ("/containers//web///json", "/containers/web/json"),
+            ("/images/a%2f%2Fb/json", "/images/a/b/json"),
+            ("/%2fversion", "/version"),
+            ("//", "/"),
+            ("/networks//", "/networks/"),
+            ("/version/", "/version/"),
+        ] {
+            assert_eq!(canonical(path).as_deref(), Ok(clean), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_slash_that_was_escaped_is_remembered_where_it_ended_up() {
+        let outside = |path: &str, name| CanonicalPath::parse(path).unwrap().has_encoded_slash_outside(&name);
+        assert!(!outside("/images/a%2f%2fb/json", 8..11));
+        assert!(!outside("/images//a/%2fb/json", 8..11));
+        assert!(outside("/images/%2fa/json", 8..9));
+        assert!(outside("/%2fversion", 0..0));
+        assert!(!outside("//version", 0..0));
+    }
+
+    #[test]
     fn ambiguous_paths_are_refused() {
         for (path, error) in [
             ("version", PathError::NotAbsolute),
             ("", PathError::NotAbsolute),
-            ("//version", PathError::EmptySegment),
-            ("/version/", PathError::EmptySegment),
-            ("/%2fversion", PathError::EmptySegment),
             ("/containers/../version", PathError::DotSegment),
             ("/containers/%2e%2E/version", PathError::DotSegment),
             ("/containers/./json", PathError::DotSegment),

@@ -1,4 +1,7 @@
 //! From a canonical path to the row of the catalog that it belongs to.
+//!
+//! A path of the catalog is a prefix, perhaps a name, and a suffix. No path matches two of them, so their
+//! order does not matter; `tests/it/properties.rs` compares with the engine's own routes.
 
 use std::ops::Range;
 
@@ -18,75 +21,68 @@ pub enum Route {
     EncodedSlash,
 }
 
-/// The paths of a catalog as a tree.
+/// The paths of a catalog.
 #[derive(Debug)]
-pub struct Router(matchit::Router<Leaf>);
+pub struct Router(Vec<(Pattern, Route)>);
 
-/// What the tree holds at the end of a pattern.
-#[derive(Debug)]
-enum Leaf {
-    Endpoint(usize),
-    Denied(&'static DeniedPath),
-    /// A name of one or more segments and then one of these; `matchit` has catch-alls only at the end
-    /// of a pattern, so the last segment is looked up here.
-    MultiSegment(Vec<(&'static str, usize)>),
+/// A path of the catalog, taken apart.
+#[derive(Debug, Clone, Copy)]
+struct Pattern {
+    prefix: &'static str,
+    name: Name,
+    suffix: &'static str,
+}
+
+/// What may stand between a prefix and a suffix.
+#[derive(Debug, Clone, Copy)]
+enum Name {
+    /// Nothing: the prefix is the whole path.
+    None,
+    /// One segment, as in the engine's `{id}`.
+    Segment,
+    /// Anything, slashes included, as in the engine's `{name:.*}`.
+    Any,
 }
 
 impl Router {
     /// The router of a catalog's rows.
-    ///
-    /// # Panics
-    /// If two rows have the same path.
     pub fn new(endpoints: &'static [Endpoint], denied: &'static [DeniedPath]) -> Self {
-        let mut router = Self(matchit::Router::new());
-        let mut multi_segment: Vec<(&'static str, Vec<(&'static str, usize)>)> = Vec::new();
-        for (row, endpoint) in endpoints.iter().enumerate() {
-            match endpoint.path.split_once("{*name}/") {
-                None => router.insert(endpoint.path.to_owned(), Leaf::Endpoint(row)),
-                Some((prefix, suffix)) => {
-                    match multi_segment.iter_mut().find(|(known, _)| *known == prefix) {
-                        Some((_, suffixes)) => suffixes.push((suffix, row)),
-                        None => multi_segment.push((prefix, vec![(suffix, row)])),
-                    }
-                }
-            }
-        }
-        for (prefix, suffixes) in multi_segment {
-            router.insert(format!("{prefix}{{*name}}"), Leaf::MultiSegment(suffixes));
-        }
-        for path in denied {
-            router.insert(path.path.to_owned(), Leaf::Denied(path));
-        }
-        router
+        let denied = denied.iter().map(|denied| (Pattern::new(denied.path), Route::Denied(denied)));
+        let endpoints = endpoints.iter().enumerate().flat_map(|(row, endpoint)| {
+            let paths = [endpoint.path].into_iter().chain(endpoint.alias);
+            paths.map(move |path| (Pattern::new(path), Route::Endpoint(row)))
+        });
+        Self(denied.chain(endpoints).collect())
     }
 
     /// Finds where a path leads.
     pub fn route(&self, path: &CanonicalPath<'_>) -> Route {
-        let (route, name) = self.find(path.endpoint());
+        let endpoint = path.endpoint();
+        let found = self.0.iter().find_map(|(pattern, route)| Some((*route, pattern.find_name(endpoint)?)));
+        let (route, name) = found.unwrap_or((Route::Unknown, 0..0));
         if path.has_encoded_slash_outside(&name) { Route::EncodedSlash } else { route }
     }
+}
 
-    /// Also gives the range of a name that may have several segments; empty where there is none.
-    fn find(&self, path: &str) -> (Route, Range<usize>) {
-        const EMPTY: Range<usize> = 0..0;
-        let Ok(found) = self.0.at(path) else { return (Route::Unknown, EMPTY) };
-        match found.value {
-            Leaf::Endpoint(row) => (Route::Endpoint(*row), EMPTY),
-            Leaf::Denied(denied) => (Route::Denied(denied), EMPTY),
-            Leaf::MultiSegment(suffixes) => {
-                let rest = found.params.get("name").unwrap_or_default();
-                let Some((name, last)) = rest.rsplit_once('/') else { return (Route::Unknown, EMPTY) };
-                let start = path.len() - rest.len();
-                match suffixes.iter().find(|(suffix, _)| *suffix == last) {
-                    Some((_, row)) => (Route::Endpoint(*row), start..start + name.len()),
-                    None => (Route::Unknown, EMPTY),
-                }
-            }
-        }
+impl Pattern {
+    fn new(path: &'static str) -> Self {
+        let Some((prefix, (name, suffix))) =
+            path.split_once('{').and_then(|(prefix, rest)| Some((prefix, rest.split_once('}')?)))
+        else {
+            return Self { prefix: path, name: Name::None, suffix: "" };
+        };
+        Self { prefix, name: if name.starts_with('*') { Name::Any } else { Name::Segment }, suffix }
     }
 
-    fn insert(&mut self, path: String, leaf: Leaf) {
-        self.0.insert(path, leaf).expect("the catalog is constant and its rows do not conflict");
+    /// Where in a path the name is that may hold slashes (nowhere, if it has none); `None` if the path is
+    /// another one.
+    fn find_name(&self, path: &str) -> Option<Range<usize>> {
+        let name = path.strip_prefix(self.prefix)?.strip_suffix(self.suffix)?;
+        match self.name {
+            Name::None => name.is_empty().then_some(0..0),
+            Name::Segment => (!name.is_empty() && !name.contains('/')).then_some(0..0),
+            Name::Any => Some(self.prefix.len()..self.prefix.len() + name.len()),
+        }
     }
 }
 
@@ -110,6 +106,7 @@ mod tests {
             ("/containers/json/json", "containers:inspect"),
             ("/containers/export/json", "containers:inspect"),
             ("/containers/export/export", "containers:export"),
+            ("/containers/x/attach/ws/json", "containers:inspect"),
             ("/images/getmeili/meilisearch:v1.6/json", "images:inspect"),
             ("/images/library/json/json", "images:inspect"),
             ("/images/json/json", "images:inspect"),
@@ -129,21 +126,45 @@ mod tests {
     }
 
     #[test]
+    fn names_hold_slashes_where_the_engine_s_do() {
+        for (path, name) in [
+            ("/containers/parent/alias/json", "containers:inspect"),
+            ("/containers/a/b/top", "containers:top"),
+            ("/volumes/tenant1/test", "volumes:inspect"),
+            ("/volumes/", "volumes:inspect"),
+            ("/volumes/a/", "volumes:inspect"),
+            ("/networks", "networks:list"),
+            ("/networks/", "networks:list"),
+            ("/networks//", "networks:list"),
+            ("/networks/a/b", "networks:inspect"),
+            ("/exec/a/b/json", "exec:inspect"),
+            ("/containers//json", "containers:list"),
+            ("/containers//web/json", "containers:inspect"),
+        ] {
+            assert_eq!(name_of(path), name, "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_not_in_the_catalog_leads_nowhere() {
         for path in [
             "/",
             "/v1.41",
+            "/v1.41/",
             "/containers",
-            "/containers/a/b/json",
+            "/containers/json/",
+            "/containers/attach/ws",
             "/images/json/x",
             "/images/a",
-            "/networks/a/b",
+            "/services/a/b",
+            "/info/",
             "/Version",
         ] {
             assert_eq!(name_of(path), "unknown", "{path}");
         }
         for path in [
             "/containers/a/attach/ws",
+            "/containers/a/b/attach/ws",
             "/swarm/unlockkey",
             "/plugins/privileges",
             "/debug/pprof/heap",
@@ -155,8 +176,14 @@ mod tests {
 
     #[test]
     fn an_escaped_slash_is_taken_only_inside_a_name_that_may_hold_slashes() {
-        assert_eq!(name_of("/images/ghcr.io%2Fa%2Fb/json"), "images:inspect");
-        assert_eq!(name_of("/v1.41/images/ghcr.io%2Fa%2Fb/json"), "images:inspect");
+        for (path, name) in [
+            ("/images/ghcr.io%2Fa%2Fb/json", "images:inspect"),
+            ("/v1.41/images/ghcr.io%2Fa%2Fb/json", "images:inspect"),
+            ("/containers/a%2Fb/json", "containers:inspect"),
+            ("/volumes/a%2Fb", "volumes:inspect"),
+        ] {
+            assert_eq!(name_of(path), name, "{path}");
+        }
         for path in [
             "/images%2Fjson",
             "/images%2Fx/json",
@@ -164,8 +191,10 @@ mod tests {
             "/images/x%2Fy%2Fjson",
             "/containers%2Fjson",
             "/containers/web%2Fjson",
-            "/containers/a%2Fb/json",
+            "/containers/%2Fweb/json",
+            "/services/a%2Fb",
             "/v1.41%2Finfo",
+            "/%2Finfo",
             "/foo%2Fbar",
         ] {
             assert_eq!(name_of(path), "encoded slash", "{path}");

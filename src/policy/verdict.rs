@@ -25,7 +25,7 @@ pub struct Allowed<'a> {
     pub endpoint: &'static Endpoint,
     /// Its path in canonical form.
     pub path: CanonicalPath<'a>,
-    /// Its query.
+    /// Its query, with every byte escaped that may not stand in one.
     pub query: Option<&'a str>,
 }
 
@@ -34,14 +34,14 @@ pub struct Allowed<'a> {
 pub struct Denied {
     /// Why.
     pub reason: Reason,
-    /// The endpoint that it names, if it names one.
+    /// The endpoint that it names, if it names one; of another method than `GET` only one that is enabled.
     pub endpoint: Option<&'static Endpoint>,
 }
 
 /// Why a request is denied. Its `Display` completes "denied because ...".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Reason {
-    /// Another method than `GET` on an enabled endpoint.
+    /// Another method than `GET`, whatever the path.
     #[error("only GET allowed")]
     MethodNotAllowed,
     /// The endpoint is not enabled.
@@ -88,6 +88,19 @@ impl Denied {
         match self.reason {
             Reason::NotAllowed(_) | Reason::DeniedPath(_) | Reason::UnknownPath => StatusCode::NOT_FOUND,
             Reason::MethodNotAllowed | Reason::Malformed(_) | Reason::EncodedSlash => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// What the client is told: the reason and the way out. It says nothing of the host, of other clients, or
+    /// of what else is enabled.
+    pub fn public_reason(&self) -> String {
+        match self.reason {
+            Reason::MethodNotAllowed => "docker-proxy-acl passes no other method on".to_owned(),
+            Reason::NotAllowed(endpoint) => {
+                format!("{} (docker-proxy-acl -a {})", self.reason, endpoint.name)
+            }
+            Reason::UnknownPath => "this is no endpoint that docker-proxy-acl knows".to_owned(),
+            Reason::DeniedPath(_) | Reason::Malformed(_) | Reason::EncodedSlash => self.reason.to_string(),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::filter::body::BodyError;
 use crate::filter::response::{Filter, Shown, Unfilterable};
 use crate::http1::headers;
 use crate::http1::health_probe::is_health_probe;
-use crate::http1::synthetic::SyntheticResponse;
+use crate::http1::synthetic::{ErrorPolicy, SyntheticResponse};
 use crate::policy::{Allowed, Denied, Endpoint, Policy, Reason, Verdict};
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 use crate::upstream::body::UpstreamBody;
@@ -26,14 +26,25 @@ pub struct Service {
     filter: Option<Filter>,
     upstream: Arc<Upstream>,
     limiter: Arc<RequestLimiter>,
+    errors: ErrorPolicy,
 }
 
 impl Service {
-    /// Lets what `policy` allows through to `upstream`, so much at one time, and shows what it shows of the
-    /// answers.
-    pub fn new(policy: Arc<Policy>, upstream: Arc<Upstream>, limits: RequestLimits) -> Self {
+    /// Lets what `policy` allows through to `upstream`, so much at one time, shows what it shows of the
+    /// answers, and refuses the rest in the form that `errors` says.
+    pub fn new(
+        policy: Arc<Policy>,
+        upstream: Arc<Upstream>,
+        limits: RequestLimits,
+        errors: ErrorPolicy,
+    ) -> Self {
         let filter = Filter::new(&policy.view);
-        Self { policy, filter, upstream, limiter: RequestLimiter::new(limits) }
+        Self { policy, filter, upstream, limiter: RequestLimiter::new(limits), errors }
+    }
+
+    /// Which form refusals have.
+    pub fn errors(&self) -> ErrorPolicy {
+        self.errors
     }
 
     /// Answers a request.
@@ -49,9 +60,9 @@ impl Service {
         match self.policy.acl.judge(request.method(), uri.path(), uri.query()) {
             Verdict::Allowed(allowed) => match self.limiter.try_acquire(&client.peer, allowed.charge()) {
                 Ok(permit) => self.forward(&allowed, &request, entry, in_flight, permit).await,
-                Err(exceeded) => limit(exceeded, &allowed, entry, in_flight),
+                Err(exceeded) => self.limit(exceeded, &allowed, &request, entry, in_flight),
             },
-            Verdict::Denied(denied) => deny(&denied, &request, entry, in_flight),
+            Verdict::Denied(denied) => self.deny(&denied, &request, entry, in_flight),
         }
     }
 
@@ -68,7 +79,8 @@ impl Service {
         let Some(target) = allowed.target() else {
             entry.outcome = Outcome::Rejected;
             entry.ended = Ended::Complete;
-            return synthetic(SyntheticResponse::target_too_long(), entry, in_flight);
+            let format = self.errors.format(request.version());
+            return synthetic(SyntheticResponse::target_too_long(format), entry, in_flight);
         };
         let headers = self.request_headers(request.headers(), allowed.endpoint);
         match self.upstream.get(target, &headers, allowed.endpoint.response).await {
@@ -124,43 +136,49 @@ impl Service {
             }
         }
     }
-}
 
-fn deny(
-    denied: &Denied,
-    request: &Request<Incoming>,
-    mut entry: Box<AccessLogEntry>,
-    in_flight: InFlightGuard,
-) -> Response<ResponseBody> {
-    let method = request.method();
-    let (outcome, response) = match denied.reason {
-        Reason::MethodNotAllowed => (Outcome::Denied, SyntheticResponse::only_get()),
-        Reason::Malformed(error) => (Outcome::Rejected, SyntheticResponse::bad_request(error)),
-        Reason::EncodedSlash => (Outcome::Rejected, SyntheticResponse::bad_request(denied.reason)),
-        Reason::NotAllowed(_) | Reason::DeniedPath(_) | Reason::UnknownPath => {
-            (Outcome::Denied, SyntheticResponse::not_found())
-        }
-    };
-    entry.endpoint = denied.endpoint.map(|endpoint| endpoint.name);
-    entry.outcome = outcome;
-    entry.ended = Ended::Complete;
-    entry.error = Some(denied.reason.to_string());
-    entry.hint = Some(denied.hint(method));
-    entry.routine = is_health_probe(request) || denied.is_version_negotiation(method);
-    synthetic(response, entry, in_flight)
-}
+    fn deny(
+        &self,
+        denied: &Denied,
+        request: &Request<Incoming>,
+        mut entry: Box<AccessLogEntry>,
+        in_flight: InFlightGuard,
+    ) -> Response<ResponseBody> {
+        let (method, format) = (request.method(), self.errors.format(request.version()));
+        let reason = denied.public_reason();
+        let (outcome, response) = match denied.reason {
+            Reason::MethodNotAllowed => (Outcome::Denied, SyntheticResponse::only_get(format, reason)),
+            Reason::Malformed(_) | Reason::EncodedSlash => {
+                (Outcome::Rejected, SyntheticResponse::bad_request(format, reason))
+            }
+            Reason::NotAllowed(_) | Reason::DeniedPath(_) | Reason::UnknownPath => {
+                (Outcome::Denied, SyntheticResponse::not_found(format, reason))
+            }
+        };
+        entry.endpoint = denied.endpoint.map(|endpoint| endpoint.name);
+        entry.outcome = outcome;
+        entry.ended = Ended::Complete;
+        entry.error = Some(denied.reason.to_string());
+        entry.hint = Some(denied.hint(method));
+        entry.routine = is_health_probe(request) || denied.is_version_negotiation(method);
+        synthetic(response, entry, in_flight)
+    }
 
-fn limit(
-    exceeded: RequestLimitExceeded,
-    allowed: &Allowed<'_>,
-    mut entry: Box<AccessLogEntry>,
-    in_flight: InFlightGuard,
-) -> Response<ResponseBody> {
-    entry.endpoint = Some(allowed.endpoint.name);
-    entry.outcome = Outcome::Limited;
-    entry.ended = Ended::Complete;
-    entry.error = Some(exceeded.to_string());
-    synthetic(SyntheticResponse::too_many_requests(exceeded), entry, in_flight)
+    fn limit(
+        &self,
+        exceeded: RequestLimitExceeded,
+        allowed: &Allowed<'_>,
+        request: &Request<Incoming>,
+        mut entry: Box<AccessLogEntry>,
+        in_flight: InFlightGuard,
+    ) -> Response<ResponseBody> {
+        let format = self.errors.format(request.version());
+        entry.endpoint = Some(allowed.endpoint.name);
+        entry.outcome = Outcome::Limited;
+        entry.ended = Ended::Complete;
+        entry.error = Some(exceeded.to_string());
+        synthetic(SyntheticResponse::too_many_requests(format, exceeded), entry, in_flight)
+    }
 }
 
 fn synthetic(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 
-use crate::support::library::{Acl, ENGINE, Reason, Verdict, allow_everything, names};
+use crate::support::library::{Acl, ENGINE, Reason, Verdict, allow_everything, example, names};
 
 /// Not operations of the published API, but answered by engines, and refused here.
 const UNPUBLISHED: [&str; 3] = ["/debug/{*rest}", "/session", "/grpc"];
@@ -26,7 +26,7 @@ fn every_get_of_the_engine_api_is_a_row_or_a_refusal() {
     let rows = ENGINE.endpoints().iter().map(|row| row.api_path());
     let refusals =
         ENGINE.denied().iter().map(|refusal| refusal.path).filter(|path| !UNPUBLISHED.contains(path));
-    let known: BTreeSet<String> = rows.chain(refusals.map(str::to_owned)).collect();
+    let known: BTreeSet<String> = rows.chain(refusals.map(|path| path.replace("{*", "{"))).collect();
     assert_eq!(known, published());
 }
 
@@ -52,7 +52,7 @@ fn a_name_opens_its_rows_and_no_other() {
     for name in names::all(&ENGINE) {
         let acl = Acl::from_names(&ENGINE, [name]).unwrap();
         for row in ENGINE.endpoints() {
-            let path = row.path.replace("{*name}", "a/b").replace("{id}", "x").replace("{name}", "x");
+            let path = example(row.path);
             let allowed = matches!(acl.judge(&Method::GET, &path, None), Verdict::Allowed(_));
             assert_eq!(allowed, row.name == name || row.group == Some(name), "-a {name} and {path}");
         }
@@ -63,7 +63,7 @@ fn a_name_opens_its_rows_and_no_other() {
 fn no_name_opens_a_refusal() {
     let everything = allow_everything();
     for refusal in ENGINE.denied() {
-        let path = refusal.path.replace("{*rest}", "pprof/heap").replace("{id}", "x");
+        let path = example(refusal.path);
         assert!(matches!(reason(&everything, &Method::GET, &path), Reason::DeniedPath(_)), "{path}");
     }
 }
@@ -72,13 +72,31 @@ fn no_name_opens_a_refusal() {
 fn no_method_but_get_is_ever_allowed() {
     let everything = allow_everything();
     for row in ENGINE.endpoints() {
-        let path = row.path.replace("{*name}", "a").replace("{id}", "x").replace("{name}", "x");
+        let path = example(row.path);
         for method in [
             "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "get", "GETX",
             "PROPFIND",
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();
             assert_eq!(reason(&everything, &method, &path), Reason::MethodNotAllowed, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn another_method_than_get_is_judged_alike_whatever_the_path() {
+    let some = Acl::from_names(&ENGINE, ["containers", "ping"]).unwrap();
+    for path in [
+        "/containers/json",
+        "/images/json",
+        "/containers/create",
+        "/nowhere",
+        "/swarm/unlockkey",
+        "/a/../b",
+        "a",
+    ] {
+        for method in [Method::POST, Method::DELETE, Method::HEAD] {
+            assert_eq!(reason(&some, &method, path), Reason::MethodNotAllowed, "{method} {path}");
         }
     }
 }

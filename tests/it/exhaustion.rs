@@ -298,11 +298,37 @@ fn empty_lines_before_a_request_are_no_way_to_burn_time() {
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     assert_eq!(statuses(&raw_half_closed(proxy.socket(), &[b"\r\n", GET_INFO].concat())), [200]);
     let mut stream = connect(proxy.socket());
-    let mut sent = 0;
-    while stream.write_all(b"\n").is_ok() && sent < 100_000 {
-        sent += 1;
-        std::thread::sleep(Duration::from_micros(50));
-    }
-    assert!(sent < 10_000, "{sent} empty lines were taken");
+    stream.write_all(b"\n\n\n\n\n").unwrap();
+    // The sixth is not waited for.
     assert_eq!(statuses(&read_to_close(&mut stream)), [400]);
+}
+
+#[test]
+fn a_client_whose_connection_has_ended_and_that_goes_on_sending_is_cut_off_after_half_a_minute() {
+    let engine = Mock::answering(OK);
+    let proxy = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "1"]).start();
+    let mut stream = connect(proxy.socket());
+    let began = Instant::now();
+    stream.write_all(b"POST /info HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
+    assert_eq!(statuses(&read_to_close(&mut stream)), [400]);
+    assert_eq!(statuses(&raw_half_closed(proxy.socket(), GET_INFO)), [503], "it still counts");
+    while stream.write_all(b"x").is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is never cut off");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(began.elapsed() >= Duration::from_secs(29), "cut off after {:?}", began.elapsed());
+    until("its place is free", || statuses(&raw_half_closed(proxy.socket(), GET_INFO)) == [200]);
+}
+
+#[test]
+fn a_client_whose_connection_has_ended_and_that_says_nothing_is_cut_off_soon() {
+    let engine = Mock::answering(OK);
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    let before = descriptors(proxy.pid());
+    let mut stream = connect(proxy.socket());
+    stream.write_all(b"POST /info HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").unwrap();
+    let began = Instant::now();
+    assert_eq!(statuses(&read_to_close(&mut stream)), [400]);
+    until("it is cut off", || descriptors(proxy.pid()) <= before);
+    assert!(began.elapsed() < Duration::from_secs(10), "cut off after {:?}", began.elapsed());
 }

@@ -3,10 +3,11 @@
 
 use std::io::Write;
 
-use crate::support::http::{self, raw_half_closed, read_to_close, statuses};
+use crate::support::http::{self, GET_INFO, connect, raw_half_closed, read_to_close, read_until, statuses};
 use crate::support::library::every_name;
 use crate::support::mock::Recorder;
 use crate::support::proxy::{BAD_REQUEST, Proxy};
+use crate::support::tools::{combined_output, curl};
 
 /// What a smuggler wants the engine to see.
 const INNER: &str = "GET /containers/smuggled/json HTTP/1.1\r\nHost: docker\r\n\r\n";
@@ -20,7 +21,6 @@ fn a_get_that_could_end_in_two_places_is_400_and_the_last_on_its_connection() {
     let engine = Recorder::new();
     let proxy = Proxy::builder(engine.socket()).allow(&every_name()).start();
     for headers in [
-        "Content-Length: 5\r\n",
         "Content-Length: 5\r\nContent-Length: 5\r\n",
         "Content-Length: 0\r\nContent-Length: 5\r\n",
         "Content-Length: 5\r\nContent-Length: 0\r\n",
@@ -33,7 +33,6 @@ fn a_get_that_could_end_in_two_places_is_400_and_the_last_on_its_connection() {
         "Content-Length : 0\r\n",
         "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
-        "Transfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         "Transfer-Encoding: chunked, identity\r\n",
         "Transfer-Encoding: identity\r\n",
@@ -63,24 +62,99 @@ fn the_body_of_another_method_is_neither_read_as_a_request_nor_sent_on() {
     let proxy = Proxy::builder(engine.socket()).allow(&every_name()).start();
     let length = INNER.len();
     let chunk = format!("{length:x}\r\n{INNER}\r\n0\r\n\r\n");
-    for (headers, body) in [
-        (format!("Content-Length: {length}\r\n"), INNER),
-        (format!("Content-Length: {}\r\n", length / 2), INNER),
-        ("Content-Length: 1\r\n".to_owned(), INNER),
-        ("Transfer-Encoding: chunked\r\n".to_owned(), chunk.as_str()),
-        ("Transfer-Encoding: chunked\r\n".to_owned(), INNER),
-        ("Expect: 100-continue\r\nContent-Length: 9999\r\n".to_owned(), INNER),
+    // What is behind the declared end of a body is a request of its own, here a malformed one.
+    let with_another = &[400, 400][..];
+    for (headers, body, answers) in [
+        (format!("Content-Length: {length}\r\n"), INNER, &[400][..]),
+        (format!("Content-Length: {}\r\n", length / 2), INNER, with_another),
+        ("Content-Length: 1\r\n".to_owned(), INNER, with_another),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), chunk.as_str(), &[400]),
+        ("Transfer-Encoding: chunked\r\n".to_owned(), INNER, &[400]),
+        ("Expect: 100-continue\r\nContent-Length: 9999\r\n".to_owned(), INNER, &[400]),
     ] {
-        for (method, status) in [("POST", 400), ("DELETE", 400), ("HEAD", 400), ("PUT", 400)] {
+        for method in ["POST", "DELETE", "HEAD", "PUT"] {
             let text = request(&format!("{method} /info"), &headers, body);
             assert_eq!(
                 statuses(&raw_half_closed(proxy.socket(), text.as_bytes())),
-                [status],
+                answers,
                 "{method} {headers:?}"
             );
         }
         let text = request("POST /none-such", &headers, body);
-        assert_eq!(statuses(&raw_half_closed(proxy.socket(), text.as_bytes())), [404], "{headers:?}");
+        assert_eq!(statuses(&raw_half_closed(proxy.socket(), text.as_bytes())), answers, "{headers:?}");
+    }
+    assert_eq!(engine.received(), "");
+}
+
+/// As axios and others send it.
+#[test]
+fn a_get_with_a_well_framed_body_is_answered_and_its_body_goes_nowhere() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    let whole = format!("Content-Length: {}\r\n", INNER.len());
+    let framings = [
+        ("Content-Length: 2\r\n", "{}"),
+        ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+        ("Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n"),
+        (whole.as_str(), INNER),
+        ("Content-Length: 1\r\n", INNER),
+        ("Content-Length: 9999\r\n", INNER),
+        ("Transfer-Encoding: chunked\r\n", INNER),
+        ("Expect: 100-continue\r\nContent-Length: 2\r\n", ""),
+        ("Connection: keep-alive\r\nContent-Length: 2\r\n", "{}"),
+    ];
+    for (headers, body) in framings {
+        let text = request("GET /info", headers, body) + INNER;
+        let answers = raw_half_closed(proxy.socket(), text.as_bytes());
+        assert_eq!(statuses(&answers), [200], "{headers:?} {body:?}");
+        assert_eq!(http::parse(&answers).header("Connection"), Some("close"), "{headers:?}");
+        assert_eq!(
+            statuses(&raw_half_closed(proxy.socket(), request("GET /x", headers, body).as_bytes())),
+            [404]
+        );
+    }
+    assert_eq!(engine.targets(), vec!["/info"; framings.len()]);
+}
+
+#[test]
+fn a_refused_body_that_came_whole_is_skipped_and_the_connection_goes_on() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    let long = "x".repeat(10_000);
+    let length = format!("Content-Length: {}\r\n", long.len());
+    let mut stream = connect(proxy.socket());
+    for (headers, body) in [
+        ("Content-Length: 2\r\n", "{}"),
+        ("Expect: 100-continue\r\nContent-Length: 2\r\n", "{}"),
+        (length.as_str(), long.as_str()),
+        ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+        ("Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n3\r\nabc\r\n0\r\n\r\n"),
+    ] {
+        // In one packet each, so that it has come whole; the next request shows where it ended.
+        let both = request("POST /containers/create", headers, body) + std::str::from_utf8(GET_INFO).unwrap();
+        stream.write_all(both.as_bytes()).unwrap();
+        let answers = read_until(&mut stream, |all| all.ends_with(b"ok\n"));
+        assert_eq!(statuses(&answers), [400, 200], "{headers:?}");
+        assert!(!http::contains(&answers, "Connection: close"), "{}", answers.escape_ascii());
+    }
+    assert_eq!(engine.targets(), ["/info"; 5]);
+}
+
+#[test]
+fn a_refused_body_that_did_not_come_whole_ends_its_connection_and_the_answer_says_so() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    for headers in [
+        "Content-Length: 40\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 40\r\nConnection: keep-alive\r\n",
+    ] {
+        let mut stream = connect(proxy.socket());
+        stream.write_all(request("POST /info", headers, "").as_bytes()).unwrap();
+        let answer = http::parse(&read_to_close(&mut stream));
+        assert_eq!((answer.status(), answer.header("Connection")), (400, Some("close")), "{headers:?}");
+        // What is still sent is taken, and is no request.
+        stream.write_all(INNER.as_bytes()).unwrap();
     }
     assert_eq!(engine.received(), "");
 }
@@ -89,10 +163,54 @@ fn the_body_of_another_method_is_neither_read_as_a_request_nor_sent_on() {
 fn a_refusal_is_heard_whole_by_a_client_that_is_still_sending_its_body() {
     let engine = Recorder::new();
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
-    let body = "x".repeat(100_000);
-    let text = request("POST /info", &format!("Content-Length: {}\r\n", body.len()), &body);
-    let answer = http::parse(&raw_half_closed(proxy.socket(), text.as_bytes()));
-    assert_eq!(answer.text(), BAD_REQUEST);
+    let body = "x".repeat(8_000_000);
+    let headers = format!("Content-Length: {}\r\n", body.len());
+    let text = request("POST /info", &headers, &body);
+    let mut stream = connect(proxy.socket());
+    stream.write_all(text.as_bytes()).expect("all of it is taken");
+    let answer = http::parse(&read_to_close(&mut stream));
+    assert!(answer.message().starts_with(BAD_REQUEST.trim_end_matches(".\n")), "{answer:?}");
+}
+
+/// The next request of a client that keeps its connection is answered, whether on it or on a new one.
+#[test]
+fn a_client_that_keeps_its_connection_loses_no_request_to_a_refusal() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    let socket = proxy.socket().to_str().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("body");
+    for len in [2, 10_000, 100_000, 2_000_000] {
+        std::fs::write(&file, vec![b'x'; len]).unwrap();
+        let body = format!("@{}", file.display());
+        let post = ["--unix-socket", socket, "--data-binary", &body, "http://docker/containers/create"];
+        let get = ["--next", "-sS", "--unix-socket", socket, "http://docker/info"];
+        for _ in 0..5 {
+            let output = curl(&[&post[..], &get].concat());
+            let printed = combined_output(&output);
+            assert!(output.status.success() && printed.ends_with("ok\n"), "{len} bytes: {printed}");
+            assert!(printed.contains("400 Bad request ; only GET allowed"), "{len} bytes: {printed}");
+        }
+    }
+    assert_eq!(engine.targets(), ["/info"; 20]);
+}
+
+/// As `docker build` and `docker cp` do; curl also tells what came before its upload ended.
+#[test]
+fn an_upload_shows_its_refusal() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("archive");
+    std::fs::write(&file, vec![b'x'; 8_000_000]).unwrap();
+    let socket = proxy.socket().to_str().unwrap();
+    for expect in ["Expect: 100-continue", "Expect:"] {
+        let upload = ["-T", file.to_str().unwrap(), "-X", "POST", "-H", expect];
+        let output = curl(&[&["--unix-socket", socket], &upload[..], &["http://docker/build"]].concat());
+        assert!(output.status.success(), "{expect}: {output:?}");
+        assert!(combined_output(&output).contains("400 Bad request ; only GET allowed"), "{output:?}");
+    }
+    assert_eq!(engine.received(), "");
 }
 
 #[test]

@@ -43,6 +43,37 @@ fn a_refusal_is_one_line_with_who_what_and_the_hint() {
 }
 
 #[test]
+fn what_is_no_request_is_logged_with_the_method_and_path_that_could_be_made_out() {
+    let engine = engine();
+    let proxy = Proxy::builder(engine.socket()).allow("info").start();
+    proxy.raw("GET /info?a=1#hush HTTP/1.1\r\nHost: x\r\n\r\n");
+    proxy.logged(&["WARN rejected", "status=400", "method=GET path=\"/info\"", "byte 0x23 at position 4"]);
+    proxy.raw("GET /info?\x01 HTTP/1.1\r\nHost: x\r\n\r\n");
+    proxy.logged(&["WARN rejected", "status=400", "method=GET path=\"/info\"", "byte 0x01 at position 1"]);
+    proxy.raw("POST /other?hush HTTP/1.1\r\n\r\n");
+    proxy.logged(&[
+        "WARN rejected",
+        "status=400",
+        "method=POST path=\"/other\"",
+        "one Host header is needed",
+    ]);
+    assert!(proxy.log().iter().all(|line| !line.contains("hush")), "{:#?}", proxy.log());
+}
+
+#[test]
+fn a_client_s_habit_of_asking_with_head_first_is_no_warning_where_ping_is_allowed() {
+    let engine = engine();
+    let proxy = Proxy::builder(engine.socket()).allow("ping").start();
+    proxy.request("HEAD", "/_ping");
+    proxy.logged(&["DEBUG denied", "status=400", "method=HEAD", "/_ping"]);
+    proxy.request("HEAD", "/info");
+    proxy.logged(&["WARN denied", "status=400", "method=HEAD", "/info"]);
+    let without = Proxy::builder(engine.socket()).allow("info").start();
+    without.request("HEAD", "/_ping");
+    without.logged(&["WARN denied", "status=400", "method=HEAD", "/_ping"]);
+}
+
+#[test]
 fn an_allowed_request_is_a_debug_line_with_status_bytes_and_duration() {
     let engine = engine();
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
@@ -64,7 +95,7 @@ fn no_line_holds_a_query_a_header_or_a_body() {
     proxy.get("/version?token=hush-query");
     proxy.request("POST", "/info?token=hush-query");
     proxy.get("/info/%zz?token=hush-query");
-    proxy.raw("POST /info HTTP/1.1\r\nHost: x\r\nX-Registry-Auth: hush-header\r\nContent-Length: 9\r\n\r\nhush-body");
+    proxy.raw("POST /info HTTP/1.1\r\nHost: x\r\nX-Registry-Auth: hush-header\r\nConnection: close\r\nContent-Length: 9\r\n\r\nhush-body");
     proxy.raw("GET /info?hush-query HTTP/1.1\r\nHost: x\r\nhush header\r\n\r\n");
     until("five were refused", || proxy.refusals().len() == 5);
     proxy.logged(&["allowed"]);

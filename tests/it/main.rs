@@ -28,6 +28,8 @@ mod differential;
 mod forwarding;
 mod framing;
 mod paths;
+mod queries;
+mod refusals;
 mod upgrades;
 
 // Who waits, who leaves, who takes too much, and what breaks.

@@ -133,6 +133,23 @@ const TRICKS: &[&str] = &[
     "/v1.41",
 ];
 
+/// What stands behind a question mark, and what else should not.
+const QUERIES: &[&str] = &[
+    "filters={\"name\":[\"web\"]}",
+    "a=<>|^`\\[]{}\"'",
+    "\u{f6}",
+    "a b",
+    "#",
+    "a#/containers/json",
+    "%00",
+    "%zz",
+    "a;b",
+    "a=\x7f",
+    "{\r\n",
+    "?../../info",
+    "{{{{{{{{ HTTP/1.1",
+];
+
 const HEADERS: &[&str] = &[
     "Connection: Upgrade\r\nUpgrade: tcp",
     "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk",
@@ -209,8 +226,27 @@ pub fn target(rng: &mut Rng) -> String {
         4 => "docker:2375".to_owned(),
         5 => "*".to_owned(),
         6 | 7 => format!("{path}?{}{}", rng.pick(TRICKS), rng.pick(ENDPOINTS)),
-        8 => format!("{path}{}", "x".repeat(rng.below(70_000))),
+        8 => format!("{path}{}", ["x", "{"][rng.below(2)].repeat(rng.below(70_000))),
+        9..=11 => format!("{path}?{}", rng.pick(QUERIES)),
+        12 | 13 => doubled(&path, rng),
         _ => path,
+    }
+}
+
+/// With one of its slashes twice or more.
+fn doubled(path: &str, rng: &mut Rng) -> String {
+    let slashes: Vec<usize> = path.match_indices('/').map(|(at, _)| at).collect();
+    let at = if slashes.is_empty() { 0 } else { slashes[rng.below(slashes.len())] };
+    format!("{}{}{}", &path[..at], "/".repeat(1 + rng.below(3)), &path[at..])
+}
+
+/// The field and the body of one that is framed as it should be.
+fn framed_body(rng: &mut Rng) -> (String, String) {
+    let body = rng.pick(BODIES);
+    if rng.once_in(2) {
+        (format!("Content-Length: {}", body.len()), body.to_owned())
+    } else {
+        ("Transfer-Encoding: chunked".to_owned(), format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()))
     }
 }
 
@@ -255,6 +291,11 @@ pub fn request(rng: &mut Rng) -> Vec<u8> {
     }
     if rng.once_in(200) {
         text += &format!("X: {}{end}", "y".repeat(rng.below(70_000)));
+    }
+    if rng.once_in(6) {
+        let (field, body) = framed_body(rng);
+        text += &format!("{field}{end}{end}{body}");
+        return text.into_bytes();
     }
     text += end;
     if rng.once_in(4) {

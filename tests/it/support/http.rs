@@ -48,6 +48,12 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The message of an error in the engine's own form.
+    pub fn message(&self) -> String {
+        assert_eq!(self.header("Content-Type"), Some("application/json"), "{self:?}");
+        self.json()["message"].as_str().unwrap_or_else(|| panic!("no message: {}", self.text())).to_owned()
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
     }

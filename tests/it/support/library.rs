@@ -11,6 +11,12 @@ pub fn allow_everything() -> Acl {
     Acl::from_names(&ENGINE, names::all(&ENGINE)).unwrap()
 }
 
+/// A path of the catalog with a name filled in, which has a slash where names may.
+pub fn example(path: &str) -> String {
+    let names = [("{*name}", "a/b"), ("{*id}", "a/b"), ("{*rest}", "a/b"), ("{name}", "a"), ("{id}", "a")];
+    names.iter().fold(path.to_owned(), |path, (variable, name)| path.replace(variable, name))
+}
+
 /// Every name, as the value of `-a`.
 pub fn every_name() -> String {
     names::all(&ENGINE).join(",")

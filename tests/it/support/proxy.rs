@@ -13,7 +13,8 @@ use super::{eventually, machine, process, until};
 /// Where the program is.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_docker-proxy-acl");
 
-/// What it answers by itself to another method than `GET`, and to what is not allowed.
+/// What it answers by itself over HTTP/1.0 to another method than `GET`, and to what is not allowed. Over
+/// HTTP/1.1 its messages begin with the same words.
 pub const BAD_REQUEST: &str = "400 Bad request ; only GET allowed.\n";
 pub const NOT_FOUND: &str = "404 page not found\n";
 

@@ -93,6 +93,7 @@ fn nginx_stands_before_the_unix_socket() {
     until_listening(port);
     let url = |path: &str| format!("https://localhost:{port}{path}");
     assert_eq!(combined_output(&curl_as(&pki.alice(), &[&url("/version")])), "ok\n");
+    // nginx asks in HTTP/1.0.
     assert_eq!(combined_output(&curl_as(&pki.alice(), &[&url("/info")])), "404 page not found\n");
 }
 
