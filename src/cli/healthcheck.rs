@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,7 +34,17 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 struct Target {
     listeners: Vec<Address>,
     upstream: UpstreamConfig,
+    /// A process that would have said something else.
+    disbelieved: Option<Disbelieved>,
 }
+
+/// The process of another user, which runs this program and is not asked what with.
+#[derive(Debug, Clone, Copy, Error)]
+#[error(
+    "process {0} is a docker-proxy-acl of another user, so what it was started with does not count: name it \
+     with --listen and --upstream, or their environment variables"
+)]
+struct Disbelieved(u32);
 
 /// What is not healthy.
 #[derive(Debug, Error)]
@@ -45,7 +56,7 @@ enum Unhealthy {
 }
 
 /// Asks what the flags name; without any, what the running docker-proxy-acl next to this one was started
-/// with; without one, the defaults.
+/// with, if that is believed; without one, the defaults.
 pub fn run(
     listen: &ListenArgs,
     upstream: &UpstreamArgs,
@@ -60,7 +71,13 @@ pub fn run(
             let listeners = target.listeners.len();
             (CommandOutcome::Success, format!("healthy: {listeners} listener(s) and the engine answer\n"))
         }
-        Err(unhealthy) => (CommandOutcome::Failure, format!("{unhealthy}\n")),
+        Err(unhealthy) => (
+            CommandOutcome::Failure,
+            match target.disbelieved {
+                Some(disbelieved) => format!("{unhealthy}; {disbelieved}\n"),
+                None => format!("{unhealthy}\n"),
+            },
+        ),
     })
 }
 
@@ -70,8 +87,11 @@ impl Target {
         upstream: &UpstreamArgs,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let running = find_running_proxy();
         let listen_given = !listen.listen.is_empty() || listen.filename.is_some();
+        let (running, disbelieved) = match find_running_proxy() {
+            Ok(running) => (running, None),
+            Err(disbelieved) => (None, Some(disbelieved).filter(|_| !listen_given)),
+        };
         let listen = running.as_ref().filter(|_| !listen_given).map_or(listen, |cli| &cli.serve.listen);
         let upstream = running
             .as_ref()
@@ -80,6 +100,7 @@ impl Target {
         Ok(Self {
             listeners: config::listen_addresses(&listen.settings())?,
             upstream: config::upstream(&upstream.settings(), &DockerEnv::read(env))?,
+            disbelieved,
         })
     }
 
@@ -137,30 +158,72 @@ async fn connect(address: &Address) -> io::Result<Box<dyn IoStream>> {
     })
 }
 
-/// The command line of the one other process that runs this same program as a proxy: in a container,
-/// that of its main process. None where there are several, because they are not told apart.
-fn find_running_proxy() -> Option<Cli> {
-    let own_pid = std::process::id().to_string();
-    let entries = std::fs::read_dir("/proc").ok()?;
-    let mut proxies = entries
-        .filter_map(Result::ok)
-        .filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name != own_pid && name.parse::<u32>().is_ok())
-        })
-        .filter(|entry| runs_this_program(&entry.path()))
-        .filter_map(|entry| read_command_line(&entry.path().join("cmdline")))
-        .filter(|cli| cli.command.is_none());
-    match (proxies.next(), proxies.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
+/// Another process that runs this same program as a proxy.
+struct RunningProxy {
+    pid: u32,
+    cli: Cli,
+    trust: Trust,
+}
+
+/// Whether a process tells the truth about what it was started with: its command line is its own to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// It is root's or the caller's own, or the first process of this PID namespace: in a container the one
+    /// that it was made for, whoever it has become.
+    Believed,
+    /// It is another user's.
+    Disbelieved,
+}
+
+/// The one other process that runs this same program as a proxy and is believed: in a container, its main
+/// process. None where there are several, because they are not told apart; else an error that names one that
+/// is not believed, if there is one.
+fn find_running_proxy() -> Result<Option<Cli>, Disbelieved> {
+    let own_pid = std::process::id();
+    let pids = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        (pid != own_pid).then_some(pid)
+    });
+    let (believed, others): (Vec<RunningProxy>, Vec<RunningProxy>) =
+        pids.filter_map(RunningProxy::read).partition(|proxy| proxy.trust == Trust::Believed);
+    let disbelieved = others.first().map(|other| Disbelieved(other.pid));
+    match (<[RunningProxy; 1]>::try_from(believed), disbelieved) {
+        (Ok([only]), _) => Ok(Some(only.cli)),
+        (Err(several), Some(disbelieved)) if several.is_empty() => Err(disbelieved),
+        (Err(_), _) => Ok(None),
     }
 }
 
-/// Whether a process runs this same program. After `--user` only CAP_SYS_PTRACE may see which file a
-/// process runs, and the root of a container has not got that: then its name has to do (proc_pid_comm(5)).
+impl RunningProxy {
+    fn read(pid: u32) -> Option<Self> {
+        let process = Path::new("/proc").join(pid.to_string());
+        if !runs_this_program(&process) {
+            return None;
+        }
+        let cli = read_command_line(&process.join("cmdline")).filter(|cli| cli.command.is_none())?;
+        let status = std::fs::read_to_string(process.join("status")).ok()?;
+        Some(Self { pid, cli, trust: Trust::of(pid, &status, rustix::process::geteuid().as_raw()) })
+    }
+}
+
+impl Trust {
+    /// `status` is that of proc_pid_status(5), whose first user is the real one: one that only has become
+    /// root is not.
+    fn of(pid: u32, status: &str, own_uid: u32) -> Self {
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+        let mut uids = uids.split_whitespace().map(str::parse).peekable();
+        let ours = uids.peek().is_some() && uids.all(|uid| uid == Ok(0) || uid == Ok(own_uid));
+        if ours || pid == 1 { Self::Believed } else { Self::Disbelieved }
+    }
+}
+
+/// Whether a process runs this same program: this very file, and no copy of it. After `--user` only
+/// CAP_SYS_PTRACE may see which file a process runs, and the root of a container has not got that: then its
+/// name has to do (proc_pid_comm(5)).
 fn runs_this_program(process: &Path) -> bool {
     let own = Path::new("/proc/self");
-    match (std::fs::read_link(process.join("exe")), std::fs::read_link(own.join("exe"))) {
+    let file = |process: &Path| std::fs::metadata(process.join("exe")).map(|file| (file.dev(), file.ino()));
+    match (file(process), file(own)) {
         (Ok(theirs), Ok(ours)) => theirs == ours,
         (Err(error), Ok(_)) if error.kind() == io::ErrorKind::PermissionDenied => {
             let name = |process: &Path| std::fs::read(process.join("comm")).ok();
@@ -175,4 +238,20 @@ fn read_command_line(path: &Path) -> Option<Cli> {
     let args =
         bytes.strip_suffix(b"\0")?.split(|byte| *byte == 0).map(|arg| OsString::from_vec(arg.to_vec()));
     Cli::read(args).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_the_caller_and_the_first_process_are_believed() {
+        let trust = |pid, uids: &str| Trust::of(pid, &format!("Name:\tx\nUid:\t{uids}\nGid:\t0\n"), 1000);
+        assert_eq!(trust(7, "0\t0\t0\t0"), Trust::Believed);
+        assert_eq!(trust(7, "1000\t1000\t1000\t1000"), Trust::Believed);
+        assert_eq!(trust(1, "4711\t4711\t4711\t4711"), Trust::Believed);
+        assert_eq!(trust(7, "4711\t4711\t4711\t4711"), Trust::Disbelieved);
+        assert_eq!(trust(7, "4711\t0\t0\t0"), Trust::Disbelieved, "it runs a program that makes it root");
+        assert_eq!(Trust::of(7, "Name:\tUid: 0\n", 1000), Trust::Disbelieved);
+    }
 }
