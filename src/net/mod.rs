@@ -2,6 +2,7 @@
 
 pub mod address;
 mod directory;
+pub mod excerpt;
 pub mod listener;
 mod passing;
 pub mod peer;
@@ -10,6 +11,7 @@ pub mod tcp;
 pub mod unix;
 
 pub use address::{Address, AddressError};
+pub use excerpt::Excerpt;
 pub use listener::{BindError, BoundListener, ListenAddr, Listener, ResolvedListenAddr};
 pub use passing::{Closer, DescriptorPassing};
 pub use peer::{ClientKey, Peer, TlsIdentity};

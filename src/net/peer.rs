@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tokio::net::UnixStream;
 
+use super::excerpt::Excerpt;
+
 /// The client at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
@@ -110,17 +112,28 @@ impl Peer {
     }
 }
 
-/// Names come from outside, if signed: they cannot end a log line or begin another field.
+/// Names come from outside, if signed: they cannot end a log line or begin another field, and a line
+/// shows no more than a kilobyte of them, quotes included.
 impl fmt::Display for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let common = self.common_name.iter().map(|name| ("cn", name));
-        let others = self.alternative_names.iter().map(|name| ("san", name));
-        if self.common_name.is_none() && self.alternative_names.is_empty() {
+        write!(f, "{}", Excerpt(Names(self)))
+    }
+}
+
+/// All names of a certificate, however many they are.
+struct Names<'a>(&'a TlsIdentity);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TlsIdentity { common_name, alternative_names } = self.0;
+        let common = common_name.iter().map(|name| ("cn", name));
+        let others = alternative_names.iter().map(|name| ("san", name));
+        if common_name.is_none() && alternative_names.is_empty() {
             return write!(f, "unnamed");
         }
         for (index, (kind, name)) in common.chain(others).enumerate() {
             let comma = if index > 0 { "," } else { "" };
-            write!(f, "{comma}{kind}={:?}", name)?;
+            write!(f, "{comma}{kind}={name:?}")?;
         }
         Ok(())
     }
@@ -142,6 +155,15 @@ mod tests {
             identity.to_string(),
             r#"cn="eve\nallowed status=200",san="eve.example",san="\" cn=\"bob""#
         );
+    }
+
+    #[test]
+    fn of_many_names_a_line_shows_the_first() {
+        let names = (0..3500).map(|number| format!("host-{number}.example")).collect();
+        let identity = TlsIdentity { common_name: Some("eve".to_owned()), alternative_names: names };
+        let text = identity.to_string();
+        assert_eq!(text.len(), 512);
+        assert!(text.starts_with("cn=\"eve\",san=\"host-0.example\",") && text.ends_with("..."), "{text}");
     }
 
     #[test]

@@ -14,10 +14,12 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use super::cert::{CertError, CertifiedKey, root_store};
+use super::chain::{self, BoundedVerifier};
 use super::files::{ClientAuth, ServerFiles};
+use super::handshake_limit::{HandshakeLimited, HandshakeTooLong};
 use super::reload::{Reload, Reloadable};
 use super::{ALPN, VERSIONS, provider};
-use crate::net::{Socket, TlsIdentity};
+use crate::net::{Excerpt, Socket, TlsIdentity};
 
 /// Makes the TLS handshake with clients.
 #[derive(Clone)]
@@ -67,6 +69,9 @@ pub enum HandshakeError {
     /// The client did not accept the listener's certificate; its alert.
     #[error("the client did not accept this listener's certificate: {0}")]
     AlertReceived(String),
+    /// The client sends more than a handshake takes.
+    #[error(transparent)]
+    TooLong(HandshakeTooLong),
     /// The client closed the connection in the middle.
     #[error("the client left before its TLS handshake was done")]
     PeerClosed,
@@ -95,15 +100,18 @@ impl TlsAcceptor {
     pub async fn accept(
         &self,
         socket: Socket,
-    ) -> Result<(TlsStream<Socket>, Option<TlsIdentity>), FailedHandshake> {
+    ) -> Result<(TlsStream<HandshakeLimited<Socket>>, Option<TlsIdentity>), FailedHandshake> {
         let acceptor = tokio_rustls::TlsAcceptor::from(self.config.current());
-        match acceptor.accept(socket).into_fallible().await {
-            Ok(stream) => {
+        match acceptor.accept(HandshakeLimited::new(socket)).into_fallible().await {
+            Ok(mut stream) => {
+                stream.get_mut().0.lift();
                 let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
                 let identity = certificate.and_then(identity);
                 Ok((stream, identity))
             }
-            Err((error, socket)) => Err(FailedHandshake { error: HandshakeError::of(&error), socket }),
+            Err((error, socket)) => {
+                Err(FailedHandshake { error: HandshakeError::of(&error), socket: socket.into_inner() })
+            }
         }
     }
 }
@@ -120,7 +128,7 @@ fn configure(files: &ServerFiles) -> Result<ServerConfig, CertError> {
             let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
             let verifier = verifier
                 .map_err(|error| CertError::unusable(ca, rustls::Error::General(error.to_string())))?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(Arc::new(BoundedVerifier(verifier)))
         }
     };
     let mut config = builder.with_single_cert(key_pair.chain, key_pair.key).map_err(unusable)?;
@@ -168,6 +176,7 @@ impl HandshakeError {
     fn of(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => Self::of_tls(error),
+            None if HandshakeTooLong::is(error) => Self::TooLong(HandshakeTooLong),
             None => Self::PeerClosed,
         }
     }
@@ -184,14 +193,16 @@ impl HandshakeError {
                 // It came with TLS 1.2 (RFC 5246 section 7.4.1.4.1), and rustls looks for it first.
                 | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
             ) => Self::OldTls,
-            Error::PeerIncompatible(problem) => Self::Incompatible(format!("{problem:?}")),
+            Error::PeerIncompatible(problem) => {
+                Self::Incompatible(Excerpt(format_args!("{problem:?}")).to_string())
+            }
             Error::NoApplicationProtocol => Self::Incompatible("it offers no http/1.1 by ALPN".to_owned()),
             Error::AlertReceived(AlertDescription::UserCanceled | AlertDescription::CloseNotify) => {
                 Self::PeerClosed
             }
             Error::AlertReceived(alert) => Self::AlertReceived(format!("{alert:?}")),
             Error::InvalidMessage(_) => Self::NotTls,
-            other => Self::Incompatible(other.to_string()),
+            other => Self::Incompatible(Excerpt(other).to_string()),
         }
     }
 
@@ -204,7 +215,7 @@ impl HandshakeError {
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Self::NotForClients
             }
-            other => Self::Certificate(other.to_string()),
+            other => Self::Certificate(chain::describe(other)),
         }
     }
 

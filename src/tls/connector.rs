@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, ClientConfig};
 use thiserror::Error;
@@ -10,9 +12,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 
 use super::cert::{CertError, CertifiedKey, root_store};
+use super::chain::{self, BoundedVerifier};
 use super::files::ClientFiles;
+use super::handshake_limit::{HandshakeLimited, HandshakeTooLong};
 use super::reload::{Reload, Reloadable};
 use super::{ALPN, VERSIONS, provider};
+use crate::net::Excerpt;
 
 /// Makes the TLS handshake with the engine.
 pub struct TlsConnector {
@@ -53,7 +58,7 @@ pub enum ConnectError {
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!(": {}", names.join(", ").escape_debug()) }
+    if names.is_empty() { String::new() } else { format!(": {}", Excerpt(names.join(", ").escape_debug())) }
 }
 
 impl TlsConnector {
@@ -78,20 +83,29 @@ impl TlsConnector {
     ///
     /// # Errors
     /// [`ConnectError`], if the engine cannot be trusted or does not want to.
-    pub async fn connect<S>(&self, stream: S) -> Result<TlsStream<S>, ConnectError>
+    pub async fn connect<S>(&self, stream: S) -> Result<TlsStream<HandshakeLimited<S>>, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = tokio_rustls::TlsConnector::from(self.config.current());
-        connector.connect(self.name.clone(), stream).await.map_err(|error| ConnectError::of(&error))
+        let connected = connector.connect(self.name.clone(), HandshakeLimited::new(stream)).await;
+        let mut stream = connected.map_err(|error| ConnectError::of(&error))?;
+        stream.get_mut().0.lift();
+        Ok(stream)
     }
 }
 
 fn configure(files: &ClientFiles) -> Result<ClientConfig, CertError> {
+    let unusable = |error| CertError::unusable(&files.ca, error);
+    let roots = Arc::new(root_store(&files.ca)?);
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+    let verifier = verifier.map_err(|error| unusable(rustls::Error::General(error.to_string())))?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(VERSIONS)
-        .map_err(|error| CertError::unusable(&files.ca, error))?
-        .with_root_certificates(root_store(&files.ca)?);
+        .map_err(unusable)?
+        // Called dangerous, because it could verify nothing; this one verifies more than the usual.
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(BoundedVerifier::<dyn ServerCertVerifier>(verifier)));
     let mut config = match &files.key_pair {
         None => builder.with_no_client_auth(),
         Some(key_pair) => {
@@ -126,6 +140,7 @@ impl ConnectError {
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Self::Other("it closed the connection in the middle of the handshake".to_owned())
             }
+            None if HandshakeTooLong::is(error) => Self::Other(HandshakeTooLong.to_string()),
             None => Self::Other(error.to_string()),
         }
     }
@@ -135,7 +150,7 @@ impl ConnectError {
             rustls::Error::InvalidCertificate(problem) => Self::of_certificate(problem),
             rustls::Error::InvalidMessage(_) => Self::NotTls,
             rustls::Error::AlertReceived(alert) => Self::AlertReceived(format!("{alert:?}")),
-            other => Self::Other(other.to_string()),
+            other => Self::Other(Excerpt(other).to_string()),
         }
     }
 
@@ -145,12 +160,14 @@ impl ConnectError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             // A bad signature is what a CA of the same name and another key comes down to.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::UnknownIssuer,
-            CertificateError::NotValidForNameContext { presented, .. } => Self::OtherName(presented.clone()),
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                Self::OtherName(presented.iter().map(|name| bare_name(name)).collect())
+            }
             CertificateError::NotValidForName => Self::OtherName(Vec::new()),
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 Self::NotForServers
             }
-            other => Self::Certificate(other.to_string()),
+            other => Self::Certificate(chain::describe(other)),
         }
     }
 
@@ -173,6 +190,12 @@ impl ConnectError {
             _ => None,
         }
     }
+}
+
+/// A name of a certificate as people write it: rustls gives it as `DnsName("...")`.
+fn bare_name(name: &str) -> String {
+    let quoted = name.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")"));
+    quoted.unwrap_or(name).to_owned()
 }
 
 /// tokio-rustls wraps its errors so; `source()` would skip them.

@@ -11,7 +11,11 @@ pub mod acceptor;
 #[cfg(feature = "tls")]
 pub mod cert;
 #[cfg(feature = "tls")]
+pub mod chain;
+#[cfg(feature = "tls")]
 pub mod connector;
+#[cfg(feature = "tls")]
+pub mod handshake_limit;
 #[cfg(feature = "tls")]
 pub mod reload;
 

@@ -1,6 +1,7 @@
 //! TLS on listeners and towards the engine, and the certificates for both.
 
 mod certs;
+mod chains;
 mod docker;
 mod listener;
 mod rotation;
