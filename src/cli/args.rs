@@ -143,6 +143,9 @@ pub struct AllowArgs {
         env = "DOCKER_PROXY_ACL_ALLOW"
     )]
     pub allow: Vec<String>,
+    /// Ask the engine with this version of its API where a request has a lower one, or none, such as 1.44
+    #[arg(long, value_name = "VERSION", env = "DOCKER_PROXY_ACL_MIN_API_VERSION")]
+    pub min_api_version: Option<String>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -2,21 +2,22 @@
 
 use http::Method;
 
+use super::args::{AllowArgs, ViewArgs};
 use super::settings::describe;
 use super::{CommandError, CommandOutcome};
-use crate::config::{self, ViewSettings};
+use crate::config;
 use crate::http1::target;
 use crate::policy::{Allowed, Policy, Reason, Verdict};
 
 /// The verdict on a request with these names allowed and this view of the answers, in one line.
 pub fn run(
-    allow: &[String],
-    view: &ViewSettings,
+    allow: &AllowArgs,
+    view: &ViewArgs,
     method: &str,
     path: &str,
 ) -> Result<(CommandOutcome, String), CommandError> {
-    let usage = |error| CommandError::Usage(describe(&error));
-    let policy = Policy { acl: config::acl(allow).map_err(usage)?, view: config::view(view).map_err(usage)? };
+    let policy = config::policy(&allow.allow, allow.min_api_version.as_deref(), &view.settings())
+        .map_err(|error| CommandError::Usage(describe(&error)))?;
     let (outcome, line) = explain(&policy, method, path);
     Ok((outcome, format!("{line}\n")))
 }
@@ -46,6 +47,10 @@ fn explain(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String
 
 fn explain_allowed(policy: &Policy, allowed: &Allowed<'_>) -> String {
     let omission = policy.view.omission(allowed.endpoint).map(|what| format!(", {what}"));
+    let left_out = match allowed.query.left_out.as_slice() {
+        [] => String::new(),
+        names => format!(" without the parameters {}", names.join(", ")),
+    };
     let (path, name) = (allowed.path.as_str(), allowed.endpoint.name);
-    format!("allowed: {path} is {name}; the engine answers{}", omission.unwrap_or_default())
+    format!("allowed: {path} is {name}{left_out}; the engine answers{}", omission.unwrap_or_default())
 }

@@ -55,9 +55,7 @@ impl Cli {
 pub fn run(command: &Command) -> Result<(CommandOutcome, String), CommandError> {
     match command {
         Command::Endpoints { format } => Ok((CommandOutcome::Success, endpoints::listing(*format))),
-        Command::Check { allow, view, method, path } => {
-            check::run(&allow.allow, &view.settings(), method, path)
-        }
+        Command::Check { allow, view, method, path } => check::run(allow, view, method, path),
         Command::Healthcheck { listen, upstream } => healthcheck::run(listen, upstream, env),
         #[cfg(feature = "tls")]
         Command::Certs { command } => {

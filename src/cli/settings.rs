@@ -13,6 +13,7 @@ impl ServeArgs {
     pub fn settings(&self, env: impl Fn(&str) -> Option<String>) -> Settings {
         Settings {
             allow: self.allow.allow.clone(),
+            min_api_version: self.allow.min_api_version.clone(),
             view: self.view.settings(),
             listen: self.listen.settings(),
             socket_mode: self.socket.socket_mode,

@@ -8,6 +8,7 @@ use super::settings::Setting;
 use crate::net::{Address, AddressError};
 use crate::policy::UnknownName;
 use crate::policy::redaction::UnknownClass;
+use crate::policy::version::InvalidVersion;
 use crate::policy::visibility::InvalidSelector;
 
 /// Why settings have no meaning. [`ConfigError::message`] says it in the words of their source.
@@ -17,6 +18,8 @@ pub enum ConfigError {
     NothingAllowed,
     /// A name that the catalog does not have.
     Name(UnknownName),
+    /// A version of the API that cannot be read.
+    Version(InvalidVersion),
     /// A class that there is not.
     Class(UnknownClass),
     /// A selector that cannot be read.
@@ -74,6 +77,7 @@ impl ConfigError {
                 format!("nothing is allowed: give {} NAME at least once", spell(Setting::Allow))
             }
             Self::Name(error) => format!("{}: {error}", spell(Setting::Allow)),
+            Self::Version(error) => format!("{}: {error}", spell(Setting::MinApiVersion)),
             Self::Class(error) => format!("{}: {error}", spell(Setting::Redact)),
             Self::Selector(error) => format!("{}: {error}", spell(Setting::Only)),
             Self::Address(setting, error) => format!("{}: {error}", spell(*setting)),

@@ -81,7 +81,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], which names the setting and the way out.
     pub fn new(settings: &Settings) -> Result<Self, ConfigError> {
-        let policy = Arc::new(Policy { acl: acl(&settings.allow)?, view: view(&settings.view)? });
+        let policy = Arc::new(policy(&settings.allow, settings.min_api_version.as_deref(), &settings.view)?);
         let upstream = upstream(&settings.upstream, &settings.docker)?;
         let user = settings.user.as_deref().map(run_as).transpose()?;
         let limits = &settings.limits;
@@ -153,11 +153,21 @@ fn directories(file: &Path) -> Vec<PathBuf> {
     [named, real, of_link].into_iter().flatten().collect()
 }
 
-/// The ACL that the allowed names stand for.
+/// What the allowed names, the lowest version of the API and the settings of the view mean together.
 ///
 /// # Errors
-/// If there is no name, or one that the catalog does not have.
-pub fn acl(names: &[String]) -> Result<Acl, ConfigError> {
+/// If there is no name, or one of the settings cannot be read.
+pub fn policy(
+    allow: &[String],
+    min_api_version: Option<&str>,
+    view: &ViewSettings,
+) -> Result<Policy, ConfigError> {
+    let min_version = min_api_version.map(str::parse).transpose().map_err(ConfigError::Version)?;
+    Ok(Policy { acl: acl(allow)?.with_min_version(min_version), view: self::view(view)? })
+}
+
+/// The ACL that the allowed names stand for.
+fn acl(names: &[String]) -> Result<Acl, ConfigError> {
     let names: Vec<&str> = given(names).collect();
     if names.is_empty() {
         return Err(ConfigError::NothingAllowed);
@@ -166,10 +176,7 @@ pub fn acl(names: &[String]) -> Result<Acl, ConfigError> {
 }
 
 /// What the settings of a view mean.
-///
-/// # Errors
-/// If a class is unknown or a selector cannot be read.
-pub fn view(settings: &ViewSettings) -> Result<View, ConfigError> {
+fn view(settings: &ViewSettings) -> Result<View, ConfigError> {
     let classes = given(&settings.redact).map(str::parse).collect::<Result<Vec<Classes>, _>>();
     let classes = classes.map_err(ConfigError::Class)?.into_iter().fold(Classes::NONE, Classes::union);
     let globs = |patterns| given(patterns).map(Glob::new).collect::<Vec<_>>();

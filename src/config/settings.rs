@@ -14,6 +14,8 @@ use crate::telemetry::log::LogConfig;
 pub struct Settings {
     /// The names that are allowed.
     pub allow: Vec<String>,
+    /// The lowest version of the API that the engine is asked with.
+    pub min_api_version: Option<String>,
     /// What of the answers is shown.
     pub view: ViewSettings,
     /// Where to listen; nothing is the default.
@@ -174,6 +176,8 @@ impl DockerEnv {
 pub enum Setting {
     /// The names that are allowed.
     Allow,
+    /// The lowest version of the API.
+    MinApiVersion,
     /// A class that is redacted.
     Redact,
     /// A selector of the objects that are shown.
@@ -213,6 +217,7 @@ impl Setting {
     pub fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
+            Self::MinApiVersion => "min-api-version",
             Self::Redact => "redact",
             Self::Only => "only",
             Self::Listen => "listen",

@@ -5,8 +5,10 @@ use http::Method;
 use super::catalog::{Catalog, Endpoint};
 use super::names::{self, UnknownName};
 use super::path::CanonicalPath;
+use super::query::Query;
 use super::router::Route;
 use super::verdict::{Allowed, Denied, Reason, Verdict};
+use super::version::ApiVersion;
 
 /// The endpoints of a catalog that are enabled.
 #[derive(Debug, Clone)]
@@ -15,6 +17,8 @@ pub struct Acl {
     names: Vec<String>,
     /// By the row's index in the catalog.
     enabled: Vec<bool>,
+    /// The lowest version of the API that the engine is asked with.
+    min_version: Option<ApiVersion>,
 }
 
 impl Acl {
@@ -26,11 +30,23 @@ impl Acl {
         catalog: &'static Catalog,
         names: impl IntoIterator<Item = S>,
     ) -> Result<Self, UnknownName> {
-        let mut acl = Self { catalog, names: Vec::new(), enabled: vec![false; catalog.endpoints().len()] };
+        let mut acl = Self {
+            catalog,
+            names: Vec::new(),
+            enabled: vec![false; catalog.endpoints().len()],
+            min_version: None,
+        };
         for name in names {
             acl.enable(name.as_ref())?;
         }
         Ok(acl)
+    }
+
+    /// Has requests with a lower version of the API, or none, sent on with this one.
+    #[must_use]
+    pub fn with_min_version(mut self, version: Option<ApiVersion>) -> Self {
+        self.min_version = version;
+        self
     }
 
     /// The names that it was made from, in their order, each once.
@@ -67,7 +83,7 @@ impl Acl {
             Route::Endpoint(row) => {
                 let endpoint = &self.catalog.endpoints()[row];
                 if self.enabled[row] {
-                    return Verdict::Allowed(Allowed { endpoint, path, query });
+                    return self.judge_enabled(endpoint, path, query);
                 }
                 (Reason::NotAllowed(endpoint), Some(endpoint))
             }
@@ -76,6 +92,34 @@ impl Acl {
             Route::EncodedSlash => (Reason::EncodedSlash, None),
         };
         Verdict::Denied(Denied::new(reason, endpoint))
+    }
+
+    /// The verdict on a GET of an enabled endpoint.
+    fn judge_enabled<'a>(
+        &self,
+        endpoint: &'static Endpoint,
+        path: CanonicalPath<'a>,
+        query: Option<&'a str>,
+    ) -> Verdict<'a> {
+        let denied = |reason| Verdict::Denied(Denied::new(reason, Some(endpoint)));
+        let version = self.min_version.filter(|min| path.version().is_none_or(|asked| asked < *min));
+        if let Some((below, name)) = endpoint.shows_more_below
+            && version.or(path.version()).is_some_and(|asked| asked < below)
+            && let Some(other) = self.disabled(name)
+        {
+            return denied(Reason::NotAllowed(other));
+        }
+        match Query::parse(query, endpoint.parameters) {
+            Ok(query) => Verdict::Allowed(Allowed { endpoint, path, version, query }),
+            Err(error) => denied(Reason::Query(error)),
+        }
+    }
+
+    /// The endpoint of this name, if it is not enabled.
+    fn disabled(&self, name: &str) -> Option<&'static Endpoint> {
+        let (row, endpoint) =
+            self.catalog.endpoints().iter().enumerate().find(|(_, row)| row.name == name)?;
+        (!self.enabled[row]).then_some(endpoint)
     }
 
     fn enable(&mut self, name: &str) -> Result<(), UnknownName> {

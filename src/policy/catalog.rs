@@ -10,9 +10,12 @@ use serde::Serialize;
 
 use super::load::Load;
 use super::path::CanonicalPath;
+use super::query::Kind::{Boolean, Filters, Integer, List, PsArgs, Tail, Text, Timestamp};
+use super::query::{Kind, Parameter};
 use super::redaction::Class::{Commands, Env, Labels, Options, Paths, Tokens};
 use super::redaction::{Class, Classes};
 use super::router::{Route, Router};
+use super::version::ApiVersion;
 use super::visibility::Lists;
 
 /// One `GET` operation of the API that `-a` can enable.
@@ -46,6 +49,13 @@ pub struct Endpoint {
     /// What its answers cost the engine while they are given.
     #[serde(skip)]
     pub load: Load,
+    /// The query parameters that are sent on.
+    #[serde(serialize_with = "serialize_parameters")]
+    pub parameters: &'static [Parameter],
+    /// Below this version of the API its answer shows what that of another endpoint does, so that its name is
+    /// needed too.
+    #[serde(skip)]
+    pub shows_more_below: Option<(ApiVersion, &'static str)>,
 }
 
 /// What an answer is made of.
@@ -109,92 +119,124 @@ pub static ENGINE: LazyLock<Catalog> = LazyLock::new(|| Catalog::new(ENDPOINTS, 
 static ENDPOINTS: &[Endpoint] = &[
     row("containers:list", "/containers/json").grouped()
         .exposes("every container's names, image, command, labels, ports, mounts and state")
-        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root).costs_if("size", units::BULK),
+        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root).costs_if("size", units::BULK)
+        .takes(&[parameter("all", Boolean), parameter("filters", Filters), parameter("limit", Integer), parameter("size", Boolean)]),
     row("containers:inspect", "/containers/{*id}/json").grouped()
         .exposes("all of one container, its environment variables (often passwords) included")
-        .holds(&[Env, Commands, Labels, Paths, Options]).costs_if("size", units::BULK),
+        .holds(&[Env, Commands, Labels, Paths, Options]).costs_if("size", units::BULK)
+        .takes(&[parameter("size", Boolean)]),
     row("images:list", "/images/json").grouped()
         .exposes("every image's tags, digests, labels and size")
-        .holds(&[Labels]).lists(Lists::Root).costs_if("shared-size", units::BULK),
+        .holds(&[Labels]).lists(Lists::Root).costs_if("shared-size", units::BULK)
+        .takes(&[parameter("all", Boolean), parameter("digests", Boolean), parameter("filters", Filters), parameter("identity", Boolean), parameter("manifests", Boolean), parameter("shared-size", Boolean)]),
     row("images:inspect", "/images/{*name}/json").grouped()
         .exposes("one image's configuration, with its environment variables")
-        .holds(&[Env, Commands, Labels, Paths]),
+        .holds(&[Env, Commands, Labels, Paths])
+        .takes(&[parameter("manifests", Boolean), parameter("platform", Text)]),
     row("images:history", "/images/{*name}/history").grouped()
         .exposes("the commands that built an image, build arguments included")
-        .holds(&[Env, Commands, Labels]),
+        .holds(&[Env, Commands, Labels])
+        .takes(&[parameter("platform", Text)]),
     row("networks:list", "/networks").grouped().or_at("/networks/")
         .exposes("every network's subnets, options and labels")
-        .holds(&[Labels, Options]).lists(Lists::Root),
+        .holds(&[Labels, Options]).lists(Lists::Root)
+        .takes(&[parameter("filters", Filters)]).shows_more_below(ApiVersion::new(1, 28), "networks:inspect"),
     row("networks:inspect", "/networks/{*id}").grouped()
         .exposes("one network and the addresses of its containers")
-        .holds(&[Labels, Options]),
+        .holds(&[Labels, Options])
+        .takes(&[parameter("scope", Text), parameter("verbose", Boolean)]),
     row("volumes:list", "/volumes").grouped()
         .exposes("every volume's name, driver, options and place on the host")
-        .holds(&[Labels, Paths, Options]).lists(Lists::Named),
+        .holds(&[Labels, Paths, Options]).lists(Lists::Named)
+        .takes(&[parameter("filters", Filters)]),
     row("volumes:inspect", "/volumes/{*name}").grouped()
         .exposes("one volume's driver, options and place on the host")
         .holds(&[Labels, Paths, Options]),
     row("services:list", "/services").grouped()
         .exposes("every swarm service with its specification, environment variables included")
-        .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root),
+        .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root)
+        .takes(&[parameter("filters", Filters), parameter("status", Boolean)]),
     row("services:inspect", "/services/{id}").grouped()
         .exposes("one swarm service with its specification, environment variables included")
-        .holds(&[Env, Commands, Labels, Paths, Options]),
+        .holds(&[Env, Commands, Labels, Paths, Options])
+        .takes(&[parameter("insertDefaults", Boolean)]),
     row("tasks:list", "/tasks").grouped()
         .exposes("every swarm task with its specification, environment variables included")
-        .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root),
+        .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root)
+        .takes(&[parameter("filters", Filters)]),
     row("tasks:inspect", "/tasks/{id}").grouped()
         .exposes("one swarm task with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options]),
     row("nodes:list", "/nodes").grouped()
         .exposes("every swarm node's name, address, resources, labels and certificate issuer")
-        .holds(&[Labels, Options, Tokens]),
+        .holds(&[Labels, Options, Tokens])
+        .takes(&[parameter("filters", Filters)]),
     row("nodes:inspect", "/nodes/{id}").grouped()
         .exposes("one swarm node's name, address, resources, labels and certificate issuer")
         .holds(&[Labels, Options, Tokens]),
     row("events", "/events").grouped()
-        .exposes("what happens on the engine as it happens, with names and labels").streaming().quiet().sequence()
-        .holds(&[Commands, Labels]),
+        .exposes("what happens on the engine as it happens, with names and labels")
+        .streaming().quiet().sequence().holds(&[Commands, Labels])
+        .takes(&[parameter("filters", Filters), parameter("since", Timestamp), parameter("until", Timestamp)]),
     row("info", "/info").grouped()
         .exposes("the host: kernel, memory, registries, proxies, plugins, swarm state")
         .holds(&[Env, Commands, Labels, Paths, Options, Tokens]),
     row("version", "/version").grouped()
         .exposes("versions of the engine, its parts and the host's kernel"),
     row("ping", "/_ping").grouped()
-        .exposes("that the engine is there, its API version and its swarm role").constant(),
+        .exposes("that the engine is there, its API version and its swarm role")
+        .constant(),
     row("containers:top", "/containers/{*id}/top")
         .exposes("a container's processes with their arguments; the engine runs ps with the client's options")
-        .holds(&[Commands]),
+        .holds(&[Commands])
+        .takes(&[parameter("ps_args", PsArgs)]),
     row("containers:logs", "/containers/{*id}/logs")
-        .exposes("whatever a container printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
+        .exposes("whatever a container printed")
+        .streaming().opaque().costs_if("follow", units::FOLLOWED_LOG)
+        .takes(CONTAINER_LOGS),
     row("containers:stats", "/containers/{*id}/stats")
-        .exposes("a container's use of processor, memory, network and disk").streaming().sequence()
-        .costs_unless_false("stream", units::STATS),
+        .exposes("a container's use of processor, memory, network and disk")
+        .streaming().sequence().costs_unless_false("stream", units::STATS)
+        .takes(&[parameter("one-shot", Boolean), parameter("stream", Boolean)]),
     row("containers:changes", "/containers/{*id}/changes")
         .exposes("names of the files that a container changed"),
     row("containers:export", "/containers/{*id}/export")
-        .exposes("every file of a container").hands_out_files().costs(units::BULK),
+        .exposes("every file of a container")
+        .hands_out_files().costs(units::BULK),
     row("containers:archive", "/containers/{*id}/archive")
-        .exposes("any file of a container, its volumes included").hands_out_files().costs(units::BULK),
+        .exposes("any file of a container, its volumes included")
+        .hands_out_files().costs(units::BULK)
+        .takes(&[parameter("path", Text)]),
     row("services:logs", "/services/{id}/logs")
-        .exposes("whatever a service's tasks printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
+        .exposes("whatever a service's tasks printed")
+        .streaming().opaque().costs_if("follow", units::FOLLOWED_LOG)
+        .takes(SWARM_LOGS),
     row("tasks:logs", "/tasks/{id}/logs")
-        .exposes("whatever a task printed").streaming().opaque().costs_if("follow", units::FOLLOWED_LOG),
+        .exposes("whatever a task printed")
+        .streaming().opaque().costs_if("follow", units::FOLLOWED_LOG)
+        .takes(SWARM_LOGS),
     row("images:search", "/images/search")
-        .exposes("answers of the public registry; the engine sends it the client's words"),
+        .exposes("answers of the public registry; the engine sends it the client's words")
+        .takes(&[parameter("filters", Filters), parameter("limit", Integer), parameter("term", Text)]),
     row("images:attestations", "/images/{*name}/attestations")
         .exposes("how an image was built: provenance and contents")
-        .holds(&[Env, Commands, Labels, Paths]),
+        .holds(&[Env, Commands, Labels, Paths])
+        .takes(&[parameter("platform", List), parameter("statement", Boolean), parameter("type", List)]),
     row("images:export", "/images/get")
-        .exposes("every file of any images, as an archive").hands_out_files().costs(units::BULK),
+        .exposes("every file of any images, as an archive")
+        .hands_out_files().costs(units::BULK)
+        .takes(&[parameter("names", List), parameter("platform", List)]),
     row("images:export", "/images/{*name}/get")
-        .exposes("every file of one image, as an archive").hands_out_files().costs(units::BULK),
+        .exposes("every file of one image, as an archive")
+        .hands_out_files().costs(units::BULK)
+        .takes(&[parameter("platform", List)]),
     row("exec:inspect", "/exec/{*id}/json")
         .exposes("a command that was started in a container, with its arguments")
         .holds(&[Commands]),
     row("plugins:list", "/plugins")
         .exposes("every plugin with its settings, environment variables included")
-        .holds(&[Env, Commands, Paths, Options]),
+        .holds(&[Env, Commands, Paths, Options])
+        .takes(&[parameter("filters", Filters)]),
     row("plugins:inspect", "/plugins/{*name}/json")
         .exposes("one plugin with its settings, environment variables included")
         .holds(&[Env, Commands, Paths, Options]),
@@ -203,23 +245,39 @@ static ENDPOINTS: &[Endpoint] = &[
         .holds(&[Labels]),
     row("system:df", "/system/df")
         .exposes("the disk use of every image, container, volume and build cache entry; slow")
-        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Named).costs(units::BULK),
+        .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Named).costs(units::BULK)
+        .takes(&[parameter("type", List), parameter("verbose", Boolean)]),
     row("swarm:inspect", "/swarm")
         .exposes("the swarm's settings and the tokens that let a machine join it, also as a manager")
         .holds(&[Labels, Options, Tokens]),
     row("secrets:list", "/secrets")
         .exposes("every secret's name and labels, never its content")
-        .holds(&[Labels, Options, Tokens]).lists(Lists::Root),
+        .holds(&[Labels, Options, Tokens]).lists(Lists::Root)
+        .takes(&[parameter("filters", Filters)]),
     row("secrets:inspect", "/secrets/{id}")
         .exposes("one secret's name and labels, never its content")
         .holds(&[Labels, Options, Tokens]),
     row("configs:list", "/configs")
         .exposes("every config with its content")
-        .holds(&[Labels, Options, Tokens]).lists(Lists::Root),
+        .holds(&[Labels, Options, Tokens]).lists(Lists::Root)
+        .takes(&[parameter("filters", Filters)]),
     row("configs:inspect", "/configs/{id}")
         .exposes("one config with its content")
         .holds(&[Labels, Options, Tokens]),
 ];
+
+/// The parameters of endpoints for logs; the last is taken for containers alone.
+const CONTAINER_LOGS: &[Parameter; 8] = &[
+    parameter("details", Boolean),
+    parameter("follow", Boolean),
+    parameter("stdout", Boolean),
+    parameter("stderr", Boolean),
+    parameter("since", Timestamp),
+    parameter("timestamps", Boolean),
+    parameter("tail", Tail),
+    parameter("until", Timestamp),
+];
+const SWARM_LOGS: &[Parameter] = CONTAINER_LOGS.split_at(7).0;
 
 /// What the engine would answer to a `GET` and no name enables.
 #[rustfmt::skip] // one row a line
@@ -327,6 +385,16 @@ impl Endpoint {
         self
     }
 
+    const fn takes(mut self, parameters: &'static [Parameter]) -> Self {
+        self.parameters = parameters;
+        self
+    }
+
+    const fn shows_more_below(mut self, version: ApiVersion, name: &'static str) -> Self {
+        self.shows_more_below = Some((version, name));
+        self
+    }
+
     const fn lists(mut self, lists: Lists) -> Self {
         self.lists = lists;
         self
@@ -348,7 +416,13 @@ const fn row(name: &'static str, path: &'static str) -> Endpoint {
         holds: Classes::NONE,
         lists: Lists::None,
         load: Load::Ordinary,
+        parameters: &[],
+        shows_more_below: None,
     }
+}
+
+const fn parameter(name: &'static str, kind: Kind) -> Parameter {
+    Parameter { name, kind }
 }
 
 /// The whole name if it has no colon.
@@ -370,6 +444,13 @@ fn serialize_api_path<S: serde::Serializer>(path: &&'static str, serializer: S) 
 
 fn serialize_classes<S: serde::Serializer>(classes: &Classes, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(classes.iter().map(Class::name))
+}
+
+fn serialize_parameters<S: serde::Serializer>(
+    parameters: &&'static [Parameter],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(parameters.iter().map(|parameter| parameter.name))
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@ pub mod catalog;
 pub mod load;
 pub mod names;
 pub mod path;
+pub mod ps_args;
+pub mod query;
 pub mod redaction;
 mod router;
 pub mod verdict;
+pub mod version;
 pub mod view;
 pub mod visibility;
 
@@ -20,7 +23,9 @@ pub use catalog::{Body, Catalog, DeniedPath, Endpoint, ResponseKind};
 pub use load::{Charge, Load};
 pub use names::UnknownName;
 pub use path::{CanonicalPath, PathError};
+pub use query::{Query, QueryError};
 pub use verdict::{Allowed, Denied, Reason, Verdict};
+pub use version::ApiVersion;
 pub use view::View;
 
 /// What a listener lets through, and what it shows of the answers.

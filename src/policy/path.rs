@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use super::version::ApiVersion;
+
 /// A path in its canonical form: absolute, without repeated slashes or dot segments, each byte that may
 /// stand unescaped unescaped, every other one as `%XX`. A slash at its end stays: the engine tells
 /// `/networks/` from `/info/`.
@@ -63,6 +65,11 @@ impl<'a> CanonicalPath<'a> {
     /// The path without its version prefix, as the catalog has it.
     pub fn endpoint(&self) -> &str {
         &self.text[self.version_len..]
+    }
+
+    /// The version in its prefix, if it has one.
+    pub fn version(&self) -> Option<ApiVersion> {
+        ApiVersion::of_prefix(&self.text[..self.version_len])
     }
 
     /// Whether slashes that were received as `%2F` lie outside of `name`, a range of
@@ -223,6 +230,14 @@ mod tests {
         ] {
             assert_eq!(canonical(path), Err(error), "{path}");
         }
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_prefix() {
+        let version = |path| CanonicalPath::parse(path).unwrap().version();
+        assert_eq!(version("/v1.41/info"), Some(ApiVersion::new(1, 41)));
+        assert_eq!(version("/v4.0.0/info"), Some(ApiVersion::new(4, 0)));
+        assert_eq!(version("/info"), None);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use thiserror::Error;
 use super::catalog::{DeniedPath, Endpoint};
 use super::load::Charge;
 use super::path::{CanonicalPath, PathError};
+use super::query::{Query, QueryError};
+use super::version::ApiVersion;
 
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +27,10 @@ pub struct Allowed<'a> {
     pub endpoint: &'static Endpoint,
     /// Its path in canonical form.
     pub path: CanonicalPath<'a>,
-    /// Its query, with every byte escaped that may not stand in one.
-    pub query: Option<&'a str>,
+    /// The version of the API to ask with, if it is not the path's own.
+    pub version: Option<ApiVersion>,
+    /// What of its query is sent on.
+    pub query: Query<'a>,
 }
 
 /// A request that may not.
@@ -53,6 +57,9 @@ pub enum Reason {
     /// The path is in no row of the catalog.
     #[error("this path is not in the catalog")]
     UnknownPath,
+    /// A query that is not let through.
+    #[error(transparent)]
+    Query(QueryError),
     /// The path has no canonical form.
     #[error(transparent)]
     Malformed(PathError),
@@ -65,16 +72,20 @@ impl Allowed<'_> {
     /// What the engine is asked for: the canonical path and the query. `None` if that is longer than a
     /// request's target may be: a canonical path can be three times as long as the one received.
     pub fn target(&self) -> Option<Uri> {
-        let text = match self.query {
-            Some(query) => format!("{}?{query}", self.path.as_str()),
+        let mut text = match self.version {
+            Some(version) => format!("/v{version}{}", self.path.endpoint()),
             None => self.path.as_str().to_owned(),
         };
+        if let Some(query) = &self.query.text {
+            text.push('?');
+            text.push_str(query);
+        }
         PathAndQuery::from_maybe_shared(Bytes::from(text)).ok().map(Uri::from)
     }
 
     /// What the answer counts for while it is in flight.
     pub fn charge(&self) -> Charge {
-        self.endpoint.load.charge(self.query)
+        self.endpoint.load.charge(self.query.text.as_deref())
     }
 }
 
@@ -87,7 +98,9 @@ impl Denied {
     pub fn status(&self) -> StatusCode {
         match self.reason {
             Reason::NotAllowed(_) | Reason::DeniedPath(_) | Reason::UnknownPath => StatusCode::NOT_FOUND,
-            Reason::MethodNotAllowed | Reason::Malformed(_) | Reason::EncodedSlash => StatusCode::BAD_REQUEST,
+            Reason::MethodNotAllowed | Reason::Query(_) | Reason::Malformed(_) | Reason::EncodedSlash => {
+                StatusCode::BAD_REQUEST
+            }
         }
     }
 
@@ -100,7 +113,9 @@ impl Denied {
                 format!("{} (docker-proxy-acl -a {})", self.reason, endpoint.name)
             }
             Reason::UnknownPath => "this is no endpoint that docker-proxy-acl knows".to_owned(),
-            Reason::DeniedPath(_) | Reason::Malformed(_) | Reason::EncodedSlash => self.reason.to_string(),
+            Reason::DeniedPath(_) | Reason::Query(_) | Reason::Malformed(_) | Reason::EncodedSlash => {
+                self.reason.to_string()
+            }
         }
     }
 
@@ -116,7 +131,7 @@ impl Denied {
             Reason::NotAllowed(endpoint) => format!("-a {} allows it", endpoint.name),
             Reason::DeniedPath(denied) => format!("no -a allows it: {}", denied.why),
             Reason::UnknownPath => "no -a allows it: not in the catalog".to_owned(),
-            Reason::MethodNotAllowed | Reason::Malformed(_) | Reason::EncodedSlash => {
+            Reason::MethodNotAllowed | Reason::Query(_) | Reason::Malformed(_) | Reason::EncodedSlash => {
                 "no -a allows it".to_owned()
             }
         }

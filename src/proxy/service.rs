@@ -76,6 +76,7 @@ impl Service {
     ) -> Response<ResponseBody> {
         in_flight.expect(allowed.endpoint.response);
         entry.forward(allowed.endpoint.name);
+        entry.note_left_out(&allowed.query.left_out);
         let Some(target) = allowed.target() else {
             entry.outcome = Outcome::Rejected;
             entry.ended = Ended::Complete;
@@ -148,7 +149,7 @@ impl Service {
         let reason = denied.public_reason();
         let (outcome, response) = match denied.reason {
             Reason::MethodNotAllowed => (Outcome::Denied, SyntheticResponse::only_get(format, reason)),
-            Reason::Malformed(_) | Reason::EncodedSlash => {
+            Reason::Query(_) | Reason::Malformed(_) | Reason::EncodedSlash => {
                 (Outcome::Rejected, SyntheticResponse::bad_request(format, reason))
             }
             Reason::NotAllowed(_) | Reason::DeniedPath(_) | Reason::UnknownPath => {

@@ -76,6 +76,8 @@ pub struct AccessLogEntry {
     pub error: Option<String>,
     /// What would change the outcome.
     pub hint: Option<String>,
+    /// Names of query parameters that were not sent on.
+    left_out: Option<String>,
     /// Whether it is worth no more than debug, although it was not allowed: what clients do by habit.
     pub routine: bool,
     started_at: Instant,
@@ -105,6 +107,7 @@ impl AccessLogEntry {
             ended: Ended::ClientAborted,
             error: None,
             hint: None,
+            left_out: None,
             routine: false,
             started_at: Instant::now(),
             head_after: None,
@@ -121,6 +124,13 @@ impl AccessLogEntry {
     pub fn head(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.head_after = Some(self.started_at.elapsed());
+    }
+
+    /// Notes which parameters of its query were not sent on.
+    pub fn note_left_out(&mut self, names: &[&str]) {
+        if !names.is_empty() {
+            self.left_out = Some(truncate(&names.join("&")));
+        }
     }
 
     fn level(&self) -> Level {
@@ -157,6 +167,7 @@ macro_rules! write_entry {
             client.addr = peer.addr().map(tracing::field::display),
             tls.subject = peer.identity().map(tracing::field::display),
             listener = %entry.client.listener,
+            left_out = entry.left_out,
             error = entry.error,
             hint = entry.hint,
             "{}",

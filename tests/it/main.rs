@@ -29,6 +29,7 @@ mod forwarding;
 mod framing;
 mod paths;
 mod queries;
+mod raw_queries;
 mod refusals;
 mod upgrades;
 

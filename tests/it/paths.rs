@@ -152,14 +152,14 @@ fn the_engine_is_asked_for_the_canonical_form() {
         ("/networks/a/b", "/networks/a/b"),
         ("/exec/a/b/json", "/exec/a/b/json"),
         ("http://docker/info", "/info"),
-        ("http://user:word@example.com:99/info?a=b", "/info?a=b"),
+        ("http://user:word@example.com:99/info?a=b", "/info"),
         (
-            "/containers/json?all=1&filters=%7B%22a%22%3A1%7D",
-            "/containers/json?all=1&filters=%7B%22a%22%3A1%7D",
+            "/containers/json?all=1&filters=%7B%22a%22%3A%5B%5D%7D",
+            "/containers/json?all=1&filters=%7B%22a%22%3A%5B%5D%7D",
         ),
-        ("/containers/json?../../info", "/containers/json?../../info"),
-        ("/info?", "/info?"),
-        ("/info?a?b=//c", "/info?a?b=//c"),
+        ("/containers/json?../../info", "/containers/json"),
+        ("/info?", "/info"),
+        ("/info?a?b=//c", "/info"),
     ];
     for (spelling, _) in spellings {
         assert_eq!(proxy.get(spelling).status(), 200, "{spelling}");
@@ -176,7 +176,7 @@ fn a_path_that_grows_too_long_in_its_canonical_form_is_refused_in_words() {
         let request = get(format!("/networks/{}", byte.repeat(30_000)).as_bytes());
         assert_eq!(statuses(&raw_half_closed(proxy.socket(), &request)), [414], "{byte}");
     }
-    let with_query = format!("/networks/{}?{}", "|".repeat(2_000), "x".repeat(60_000));
+    let with_query = format!("/networks/{}?scope={}", "|".repeat(21_000), "x".repeat(4_000));
     assert_eq!(statuses(&raw_half_closed(proxy.socket(), &get(with_query.as_bytes()))), [414]);
     assert_eq!(engine.received(), "");
     assert_eq!(proxy.get("/networks").status(), 200);

@@ -1,95 +1,175 @@
-//! The promise of queries: what clients write raw is what the engine would have taken it for.
+//! Promise: of a query only what the endpoint knows is sent on, each value read once and judged.
 
-use crate::support::engine::Engine;
-use crate::support::http::{self, raw_half_closed, statuses};
+use std::collections::BTreeSet;
+
+use crate::support::library::{ENGINE, Endpoint, Kind};
 use crate::support::mock::Recorder;
-use crate::support::proxy::Proxy;
+use crate::support::proxy::{Proxy, program};
 
-fn get(target: &[u8]) -> Vec<u8> {
-    [b"GET ", target, b" HTTP/1.1\r\nHost: docker\r\n\r\n"].concat()
+/// Published parameters: the path, the name, the type.
+fn published() -> Vec<(&'static str, &'static str, &'static str)> {
+    let lines = include_str!("data/engine-query-get.tsv").lines().filter(|line| !line.starts_with('#'));
+    let fields = lines.map(|line| line.split('\t').collect::<Vec<_>>());
+    fields.map(|fields| (fields[0], fields[1], fields[2].split(':').next().unwrap())).collect()
 }
 
-#[test]
-fn what_no_uri_holds_raw_is_escaped_for_the_engine_and_the_rest_goes_on_as_it_came() {
-    let engine = Recorder::new();
-    let proxy = Proxy::builder(engine.socket()).allow("info").start();
-    let targets: [(&[u8], &str); 6] = [
-        (b"/info?filters={\"name\":[\"web\"]}", "/info?filters=%7B%22name%22:%5B%22web%22%5D%7D"),
-        (b"/info?a<b>c\\d^e`f|g", "/info?a%3Cb%3Ec%5Cd%5Ee%60f%7Cg"),
-        (b"/info?a=\xc3\xb6\xff", "/info?a=%C3%B6%FF"),
-        (b"/info?%7b%zz%;+'!$&()*,-./:=?@_~", "/info?%7b%zz%;+'!$&()*,-./:=?@_~"),
-        (b"http://docker/info?{", "/info?%7B"),
-        (b"/info?", "/info?"),
-    ];
-    for (target, _) in targets {
-        assert_eq!(
-            statuses(&raw_half_closed(proxy.socket(), &get(target))),
-            [200],
-            "{}",
-            target.escape_ascii()
-        );
+/// What engines take without publishing it.
+const UNPUBLISHED: [(&str, &str); 1] = [("/containers/{id}/logs", "details")];
+
+fn fits(published: &str, kind: Kind) -> bool {
+    match published {
+        "boolean" => kind == Kind::Boolean,
+        "integer" => matches!(kind, Kind::Integer | Kind::Timestamp),
+        "array" => kind == Kind::List,
+        "string" => !matches!(kind, Kind::Boolean | Kind::Integer),
+        other => panic!("a type of its own: {other}"),
     }
-    assert_eq!(engine.targets(), targets.map(|(_, sent)| sent));
 }
 
 #[test]
-fn pipelined_requests_keep_their_own_queries() {
-    let engine = Recorder::new();
-    let proxy = Proxy::builder(engine.socket()).allow("info").start();
-    let all = [get(b"/info?{1"), get(b"/info?2"), get(b"/info?{3}")].concat();
-    assert_eq!(statuses(&raw_half_closed(proxy.socket(), &all)), [200, 200, 200]);
-    assert_eq!(engine.targets(), ["/info?%7B1", "/info?2", "/info?%7B3%7D"]);
+fn every_published_parameter_is_in_its_row_and_no_other() {
+    let rows: BTreeSet<(String, &str)> = ENGINE
+        .endpoints()
+        .iter()
+        .flat_map(|row| row.parameters.iter().map(|parameter| (row.api_path(), parameter.name)))
+        .collect();
+    let opened = |path: &str| ENGINE.endpoints().iter().any(|row| row.api_path() == path);
+    let known: BTreeSet<(String, &str)> = published()
+        .into_iter()
+        .filter(|(path, ..)| opened(path))
+        .map(|(path, name, _)| (path.to_owned(), name))
+        .chain(UNPUBLISHED.map(|(path, name)| (path.to_owned(), name)))
+        .collect();
+    assert!(known.len() > 60, "{} parameters", known.len());
+    assert_eq!(rows, known);
 }
 
 #[test]
-fn a_query_that_grows_too_long_is_refused_in_words() {
-    let engine = Recorder::new();
-    let proxy = Proxy::builder(engine.socket()).allow("info").start();
-    let long = |count: usize| get(format!("/info?{}", "{".repeat(count)).as_bytes());
-    assert_eq!(statuses(&raw_half_closed(proxy.socket(), &long(21_000))), [200]);
-    let answer = http::parse(&raw_half_closed(proxy.socket(), &long(30_000)));
-    assert_eq!(answer.status(), 414);
-    assert!(answer.message().contains("too long once what must be is escaped"), "{answer:?}");
-    assert_eq!(engine.targets().len(), 1);
-}
-
-#[test]
-fn a_query_that_is_refused_names_the_byte_and_its_position() {
-    let engine = Recorder::new();
-    let proxy = Proxy::builder(engine.socket()).allow("info").start();
-    for (target, words) in [
-        ("/info?a#b", "the query holds the byte 0x23 at position 2"),
-        ("/info?a b", "the query holds the byte 0x20 at position 2"),
-        ("/info?\x01", "the query holds the byte 0x01 at position 1"),
-        ("/info?ab\x7f", "the query holds the byte 0x7f at position 3"),
-    ] {
-        let answer = http::parse(&raw_half_closed(proxy.socket(), &get(target.as_bytes())));
-        assert_eq!(answer.status(), 400);
-        assert!(answer.message().contains(words), "{}", answer.message());
-        proxy.logged(&["rejected", "method=GET path=\"/info\"", words]);
-    }
-    assert_eq!(engine.received(), "");
-}
-
-#[test]
-#[ignore = "needs an engine: tests/run"]
-fn for_every_byte_of_a_query_the_answer_is_a_real_engine_s_own() {
-    let engine = Engine::shared();
-    let proxy = Proxy::builder(engine.socket()).allow("containers:list").start();
-    let answers = |target: &[u8]| {
-        let request = [b"GET ", target, b" HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n"].concat();
-        let ask = |socket| http::parse(&http::raw(socket, &request));
-        [ask(proxy.socket()), ask(engine.socket())].map(|answer| (answer.status(), answer.text()))
-    };
-    let bytes = (0x21..=0x7e).chain(0x80..=0xff).filter(|byte| *byte != b'#');
-    for byte in bytes {
-        for query in [[&b"a="[..], &[byte], b"b"].concat(), [&b"filters="[..], &[byte], b"b"].concat()] {
-            let target = [&b"/containers/json?"[..], &query].concat();
-            let [through, direct] = answers(&target);
-            assert_eq!(through, direct, "{}", target.escape_ascii());
+fn every_parameter_is_judged_by_its_published_type() {
+    for (path, name, kind) in published() {
+        let rows: Vec<&Endpoint> = ENGINE.endpoints().iter().filter(|row| row.api_path() == path).collect();
+        let parameters = rows.iter().flat_map(|row| row.parameters).filter(|known| known.name == name);
+        for parameter in parameters {
+            assert!(fits(kind, parameter.kind), "{path} {name}: {kind} is {:?}", parameter.kind);
         }
     }
-    let [through, direct] = answers(b"/containers/json?all=1&filters={\"name\":[\"^/web$\"]}");
-    assert_eq!(through, direct);
-    assert!(through.0 == 200 && through.1.contains("\"/web\""), "{through:?}");
+    let filters = ENGINE.endpoints().iter().flat_map(|row| row.parameters);
+    for parameter in filters.filter(|parameter| parameter.name == "filters") {
+        assert_eq!(parameter.kind, Kind::Filters);
+    }
+}
+
+fn asked(names: &str, targets: &[&str]) -> Vec<String> {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow(names).start();
+    for target in targets {
+        let response = proxy.get(target);
+        assert_eq!(response.status(), 200, "{target}: {}", response.text());
+    }
+    engine.targets()
+}
+
+#[test]
+fn the_engine_gets_known_parameters_once_and_in_one_spelling() {
+    let targets = [
+        "/containers/json?limit=05&all=True&all=0&secret=x",
+        "/containers/json?filters=%7b%22label%22%3a%5b%22a%22%5d%7D",
+        "/containers/json?filters=%7B%22label%22:%7B%22a%22:true%7D%7D",
+        "/containers/9f/logs?details=1&stdout=yes&since=1700000000.5&tail=all&until=",
+        "/images/get?names=a&names=b%3Atag",
+        "/secrets/9f?showsecret=true",
+        "/info?",
+    ];
+    let asked = asked("containers:list,containers:logs,images:export,secrets:inspect,info", &targets);
+    let encoded = |text: &str| {
+        let escape = |byte: u8| match byte {
+            b'a'..=b'z' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        };
+        text.bytes().map(escape).collect::<String>()
+    };
+    assert_eq!(
+        asked,
+        [
+            "/containers/json?all=1&limit=5".to_owned(),
+            format!("/containers/json?filters={}", encoded("{\"label\":[\"a\"]}")),
+            format!("/containers/json?filters={}", encoded("{\"label\":{\"a\":true}}")),
+            "/containers/9f/logs?details=1&stdout=1&since=1700000000.5&tail=all".to_owned(),
+            "/images/get?names=a&names=b%3Atag".to_owned(),
+            "/secrets/9f".to_owned(),
+            "/info".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn a_value_that_is_not_let_through_is_a_400_that_names_its_parameter() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket())
+        .allow("containers,containers:top,containers:logs,images:export")
+        .start();
+    let regex = format!("%7B%22name%22:[%22{}%22]%7D", "(a*)*".repeat(60));
+    let long = format!("/containers/json?filters={regex}");
+    let names = format!("/images/get?{}", "names=a&".repeat(33));
+    for (target, parameter) in [
+        ("/containers/json?all=maybe", "'all'"),
+        ("/containers/json?limit=ten", "'limit'"),
+        ("/containers/json?filters=[]", "'filters'"),
+        ("/containers/json?filters=%7B%22name%22:%22web%22%7D", "'filters'"),
+        (long.as_str(), "'filters'"),
+        ("/containers/9f/top?ps_args=eww", "'ps_args'"),
+        ("/containers/9f/top?ps_args=-o%20pid=x", "'ps_args'"),
+        ("/containers/9f/logs?tail=most", "'tail'"),
+        ("/containers/9f/logs?since=yesterday", "'since'"),
+        (names.as_str(), "'names'"),
+        ("/containers/json?all=1;limit=2", "semicolon"),
+        ("/containers/json?x=%zz", "percent-escape"),
+        (&format!("/containers/json?x={}", "y".repeat(4100)), "4096 bytes"),
+    ] {
+        let response = proxy.get(target);
+        assert_eq!(response.status(), 400, "{target}");
+        assert!(response.text().contains(parameter), "{target}: {}", response.text());
+    }
+    assert_eq!(engine.targets(), [""; 0]);
+    proxy.logged(&["WARN rejected", "status=400", "endpoint=\"containers:top\"", "'ps_args'"]);
+}
+
+#[test]
+fn what_is_left_out_is_named_in_the_access_log_and_its_value_is_not() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("secrets:inspect").start();
+    proxy.get("/secrets/9f?showsecret=hush&x=hush");
+    proxy.logged(&["DEBUG allowed", "left_out=\"showsecret&x\""]);
+    assert!(proxy.log().iter().all(|line| !line.contains("hush")));
+}
+
+#[test]
+fn below_1_28_a_list_of_networks_shows_what_inspecting_them_does_and_needs_that_name() {
+    let engine = Recorder::new();
+    let proxy = Proxy::builder(engine.socket()).allow("networks:list").start();
+    assert_eq!(proxy.get("/v1.27/networks").status(), 404);
+    proxy.logged(&["WARN denied", "-a networks:inspect or -a networks allows it"]);
+    for target in ["/v1.28/networks", "/networks", "/v4.0.0/networks"] {
+        assert_eq!(proxy.get(target).status(), 200, "{target}");
+    }
+    let both = Proxy::builder(engine.socket()).allow("networks").start();
+    assert_eq!(both.get("/v1.27/networks").status(), 200);
+    let raised = Proxy::builder(engine.socket()).allow("networks:list").args(["--min-api-version", "1.28"]);
+    assert_eq!(raised.start().get("/v1.27/networks").status(), 200);
+    assert_eq!(engine.targets().last().map(String::as_str), Some("/v1.28/networks"));
+}
+
+#[test]
+fn requests_below_the_lowest_version_are_sent_on_with_that() {
+    let engine = Recorder::new();
+    let proxy =
+        Proxy::builder(engine.socket()).allow("info,ping").args(["--min-api-version", "1.44"]).start();
+    for target in ["/v1.24/info", "/info", "/v1.44/info", "/v1.45/info", "/v4.0.0/info", "/_ping"] {
+        assert_eq!(proxy.get(target).status(), 200, "{target}");
+    }
+    let asked = ["/v1.44/info", "/v1.44/info", "/v1.44/info", "/v1.45/info", "/v4.0.0/info", "/v1.44/_ping"];
+    assert_eq!(engine.targets(), asked);
+    let output = program().args(["-a", "info", "--min-api-version", "latest"]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("--min-api-version: invalid API version 'latest'"), "{stderr}");
 }
