@@ -101,6 +101,7 @@ where
     let disconnected = context.disconnect.closed(|| state.phase() == Phase::Streaming);
     tokio::pin!(disconnected);
     let mut pace = Pace::new(context.limits.pace, look(context, &state));
+    context.disconnect.set_write_size(pace.write_size());
     let next_look = tokio::time::sleep(IDLE_BEFORE_PARK);
     tokio::pin!(next_look);
     let mut served = state.started();
@@ -126,6 +127,7 @@ where
                     cut_off(too_slow, context, &state);
                     return Exit::Aborted;
                 }
+                context.disconnect.set_write_size(pace.write_size());
                 // If it seems to have no room, the next turn of this loop tries.
                 context.disconnect.retry_write();
                 finishing |= state.phase() == Phase::Idle && state.started() == served && served > 0;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::net::WriteProgress;
+use crate::net::{WriteProgress, WriteSize};
 use crate::proxy::state::Phase;
 
 /// How fast a client has to take an answer.
@@ -36,6 +36,8 @@ pub enum TooSlow {
 pub struct Pace {
     limits: PaceLimits,
     last: Look,
+    /// How many bytes were taken between the last two looks.
+    moved: u64,
     /// Since when bytes wait and none was taken.
     stalled_since: Option<Instant>,
     answer: AnswerPace,
@@ -71,12 +73,18 @@ impl Pace {
     pub fn new(limits: PaceLimits, first: Look) -> Self {
         let answer =
             AnswerPace { number: first.answers, sent_before: first.progress.sent, waited: Duration::ZERO };
-        Self { limits, last: first, stalled_since: None, answer }
+        Self { limits, last: first, moved: 0, stalled_since: None, answer }
     }
 
     /// How often to look, so that a client is cut off when it is time, give or take a quarter.
     pub fn look_interval(&self) -> Duration {
         self.limits.stall_timeout.map_or(Duration::MAX, |timeout| timeout / 4)
+    }
+
+    /// How much to write at once: whoever takes this much between two looks reads fast.
+    pub fn write_size(&self) -> WriteSize {
+        const FAST: u64 = 1024 * 1024;
+        if self.moved >= FAST { WriteSize::Large } else { WriteSize::Small }
     }
 
     /// Takes in what another look shows.
@@ -86,6 +94,7 @@ impl Pace {
     pub fn observe(&mut self, look: Look) -> Result<(), TooSlow> {
         self.observe_stall(&look)?;
         self.observe_rate(&look)?;
+        self.moved = look.progress.sent - self.last.progress.sent;
         self.last = look;
         Ok(())
     }
@@ -192,6 +201,27 @@ mod tests {
     fn time_in_which_the_engine_is_awaited_does_not_count_against_the_client() {
         let slow_engine = |second| WriteProgress { sent: second, waiting: false };
         assert_eq!(cut_after(LIMITS, Phase::Responding, 10_000, slow_engine), None);
+    }
+
+    #[test]
+    fn little_is_written_at_once_to_whoever_reads_slowly() {
+        let start = Instant::now();
+        let look = |second, sent| Look {
+            at: start + Duration::from_secs(second),
+            progress: waiting(sent),
+            phase: Phase::Responding,
+            answers: 1,
+        };
+        let mut pace = Pace::new(LIMITS, look(0, 0));
+        assert_eq!(pace.write_size(), WriteSize::Small);
+        for (second, sent, size) in [
+            (1, 1 << 20, WriteSize::Large),
+            (2, 3 << 20, WriteSize::Large),
+            (3, (3 << 20) + 4096, WriteSize::Small),
+        ] {
+            pace.observe(look(second, sent)).unwrap();
+            assert_eq!(pace.write_size(), size);
+        }
     }
 
     #[test]

@@ -15,4 +15,4 @@ pub use excerpt::Excerpt;
 pub use listener::{BindError, BoundListener, ListenAddr, Listener, ResolvedListenAddr};
 pub use passing::{Closer, DescriptorPassing};
 pub use peer::{ClientKey, Peer, TlsIdentity};
-pub use socket::{DisconnectWatcher, Socket, WriteProgress};
+pub use socket::{DisconnectWatcher, Socket, WriteProgress, WriteSize};

@@ -37,6 +37,18 @@ struct Inner {
     waiting: AtomicBool,
     /// Whether the next write is to be tried although no event said that there is room.
     retry: AtomicBool,
+    /// Whether writes may be as long as they are.
+    large_writes: AtomicBool,
+}
+
+/// How much is written at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteSize {
+    /// Little, so that it is seen soon whether a client takes anything: a Unix socket has room again for each
+    /// piece that its client has read to the end, and nothing else tells that it reads.
+    Small,
+    /// All that there is, which costs a client that reads fast the least.
+    Large,
 }
 
 /// How far what is written to a client has come.
@@ -170,6 +182,11 @@ impl DisconnectWatcher {
         self.0.retry.store(true, Ordering::Relaxed);
     }
 
+    /// Sets how much is written at once from now on; at first it is little.
+    pub fn set_write_size(&self, size: WriteSize) {
+        self.0.large_writes.store(size == WriteSize::Large, Ordering::Relaxed);
+    }
+
     /// Has what waits for the client thrown away when the connection is closed. Over TCP the kernel would
     /// go on trying to send it for minutes, and could not tell the client that it is not all.
     pub fn discard_on_close(&self) {
@@ -206,18 +223,17 @@ enum PeerState {
 
 impl Inner {
     fn new(kind: Kind) -> Self {
-        let (waiting, retry) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { kind, sent: AtomicU64::new(0), waiting, retry }
+        let flag = || AtomicBool::new(false);
+        Self { kind, sent: AtomicU64::new(0), waiting: flag(), retry: flag(), large_writes: flag() }
     }
 
-    /// The longest piece that is written at once, in bytes. A Unix socket has room again for each piece
-    /// that its client has read to the end, and nothing else tells that the client reads: even one that
-    /// takes but a kilobyte a second has to be told from one that takes nothing in half a minute.
+    /// The longest piece that is written at once, in bytes: even a client that takes but a kilobyte a second
+    /// has to be told from one that takes nothing in half a minute.
     fn max_write(&self) -> usize {
-        const UNIX: usize = 24 * 1024;
+        const SMALL: usize = 24 * 1024;
         match self.kind {
-            Kind::Unix(_) => UNIX,
-            Kind::Tcp(_) => usize::MAX,
+            Kind::Unix(_) if !self.large_writes.load(Ordering::Relaxed) => SMALL,
+            Kind::Unix(_) | Kind::Tcp(_) => usize::MAX,
         }
     }
 
