@@ -11,7 +11,7 @@ use thiserror::Error;
 
 use super::ps_args;
 
-/// The longest query that is taken, in bytes as it is received.
+/// The longest query that is taken, in bytes, with what no URI holds raw escaped.
 pub const MAX_QUERY_LEN: usize = 4096;
 /// How many values a list, or `filters` in all, may have. An engine compiles a regular expression from each.
 pub const MAX_VALUES: usize = 32;
