@@ -4,20 +4,25 @@
 //! and only the head reader waits, so that thousands of idle clients cost little.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head_reader::{CloseReason, HeadReader};
 use super::limits::Limits;
 use super::pace::{Look, Pace, TooSlow};
 use crate::http1::head::{HeadError, MAX_HEAD_LEN, RequestLine};
 use crate::http1::synthetic::SyntheticResponse;
+use crate::http1::target;
 use crate::net::DisconnectWatcher;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::service::Service;
@@ -203,8 +208,10 @@ where
 fn reject(error: HeadError, line: Option<RequestLine<'_>>, context: &ConnectionContext) -> SyntheticResponse {
     let version = line.as_ref().map_or(Version::HTTP_11, |line| line.version);
     let response = SyntheticResponse::head_error(context.service.errors().format(version), error);
-    let asked =
-        line.and_then(|line| Some((Method::from_bytes(line.method).ok()?, Uri::try_from(line.path).ok()?)));
+    let asked = line.and_then(|line| {
+        let path = target::escape(line.path);
+        Some((Method::from_bytes(line.method).ok()?, Uri::try_from(&*path).ok()?))
+    });
     let mut entry = match asked {
         Some((method, path)) => AccessLogEntry::begin(&context.client, &method, &path),
         None => AccessLogEntry::without_request(&context.client, Outcome::Rejected),
@@ -237,9 +244,8 @@ where
             stream.write_all(&response.to_http1_bytes()).await?;
         }
         stream.shutdown().await?;
-        let mut discarded = vec![0; 16 * 1024];
-        while tokio::time::timeout(LINGER_TIMEOUT, stream.read(&mut discarded)).await?? > 0 {}
-        std::io::Result::Ok(())
+        while tokio::time::timeout(LINGER_TIMEOUT, discard(stream)).await?? > 0 {}
+        io::Result::Ok(())
     };
     let program_ends = async {
         drain.signaled().await;
@@ -250,4 +256,15 @@ where
         _ = tokio::time::timeout(LINGER_TIME, last_answer) => {}
         () = program_ends => {}
     }
+}
+
+/// Throws away what has come; how many bytes it was. While it waits it holds no buffer.
+async fn discard<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<usize> {
+    poll_fn(|cx| {
+        let mut chunk = [MaybeUninit::uninit(); 16 * 1024];
+        let mut space = ReadBuf::uninit(&mut chunk);
+        ready!(Pin::new(&mut *stream).poll_read(cx, &mut space))?;
+        Poll::Ready(Ok(space.filled().len()))
+    })
+    .await
 }

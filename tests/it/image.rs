@@ -171,7 +171,7 @@ fn a_container_beside_it_reads_and_only_reads() {
     assert!(listed.starts_with("HTTP/1.0 200 OK") && listed.contains("\"/web\""), "{listed}");
     assert!(ask("GET /version").starts_with("HTTP/1.0 404 "));
     assert!(ask("POST /containers/json").starts_with("HTTP/1.0 400 "));
-    assert!(ask("POST /containers/web/stop").starts_with("HTTP/1.0 404 "));
+    assert!(ask("POST /containers/web/stop").starts_with("HTTP/1.0 400 "));
     // The client is in a PID namespace of its own, so its process has no number here.
     assert!(sidecar.logs().contains("client.uid=0 client.pid=0"), "{}", sidecar.logs());
     until("the healthcheck finds it healthy", || sidecar.inspect("{{.State.Health.Status}}") == "healthy");

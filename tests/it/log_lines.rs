@@ -110,11 +110,14 @@ fn a_client_cannot_forge_a_line() {
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     proxy.raw("GET /a%0aWARN%20refused HTTP/1.0\r\n\r\n");
     proxy.raw("GET /\x1b[31mred HTTP/1.0\r\n\r\n");
-    until("both were refused", || proxy.refusals().len() >= 2);
+    // What a terminal would show as text from right to left; the missing Host is what refuses it.
+    proxy.raw("GET /\u{202e}x<y HTTP/1.1\r\n\r\n");
+    proxy.logged(&["WARN rejected", "path=\"/%E2%80%AEx%3Cy\"", "one Host header"]);
+    until("all were refused", || proxy.refusals().len() >= 3);
     assert!(proxy.log().iter().all(|line| !line.contains('\x1b')
         && !line.starts_with("WARN%20")
         && !line.starts_with("WARN refused\n")));
-    assert_eq!(proxy.refusals().len(), 2);
+    assert_eq!(proxy.refusals().len(), 3);
 }
 
 #[test]

@@ -113,6 +113,19 @@ fn streams_and_idle_clients_do_not_delay_its_stop() {
 }
 
 #[test]
+fn a_client_that_is_still_sending_what_was_refused_does_not_delay_its_stop() {
+    let mock = Mock::answering(OK);
+    let mut proxy = Proxy::builder(mock.socket()).allow("info").start();
+    let mut client = connect(proxy.socket());
+    client.write_all(b"POST /info HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n").unwrap();
+    assert_eq!(parse(&http::read_to_close(&mut client)).status(), 400);
+    let began = Instant::now();
+    proxy.signal("TERM");
+    assert!(proxy.wait().success());
+    assert!(began.elapsed() < Duration::from_secs(4), "it took {:?}", began.elapsed());
+}
+
+#[test]
 fn an_answer_that_does_not_end_is_waited_for_no_longer_than_told() {
     let mock = Mock::new(|mut connection| {
         connection.read_head();
