@@ -117,6 +117,7 @@ impl Bench {
                 pace: PaceLimits { stall_timeout: None, min_rate: 0 },
                 connections: ConnectionLimits { total: 1, per_uid: 1 },
             },
+            heads: Arc::default(),
             drain: self.drain.clone(),
             disconnect: self.disconnect.clone(),
             accepted_at: Instant::now(),

@@ -126,6 +126,9 @@ pub enum HeadError {
     /// The client stopped sending in the middle.
     #[error("the request ends in the middle of its head")]
     Incomplete,
+    /// Too many heads are arriving at the same time.
+    #[error("too many long heads are arriving at the same time")]
+    NoRoom,
     /// It did not arrive in time.
     #[error("the request's head took too long")]
     Timeout,
@@ -348,6 +351,7 @@ impl HeadError {
         match self {
             Self::TooManyHeaders | Self::TooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::BAD_REQUEST,
         }

@@ -8,6 +8,7 @@ use http::Version;
 
 use super::connection::{ConnectionContext, serve_connection};
 use super::handshake::serve_tls;
+use super::head_budget::HeadBudget;
 use super::limits::{ConnectionLimiter, LimitExceeded, Limits, Permit};
 use crate::http1::synthetic::SyntheticResponse;
 use crate::net::{Listener, Socket};
@@ -36,6 +37,7 @@ pub async fn accept_loop(
     drain: Drain,
 ) {
     let limiter = ConnectionLimiter::new(limits.connections);
+    let heads = Arc::new(HeadBudget::default());
     let mut backoff = AcceptBackoff::Ready;
     loop {
         let accepted = tokio::select! {
@@ -49,6 +51,7 @@ pub async fn accept_loop(
                     service: Arc::clone(&service),
                     client: Client { peer: Arc::new(peer), listener: Arc::clone(&name) },
                     limits,
+                    heads: Arc::clone(&heads),
                     drain: drain.clone(),
                     disconnect: socket.disconnect_watcher(),
                     accepted_at: Instant::now(),

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
+use super::head_budget::{HeadBudget, HeadShare};
 use super::head_reader::{CloseReason, HeadReader};
 use super::limits::Limits;
 use super::pace::{Look, Pace, TooSlow};
@@ -46,6 +47,8 @@ pub struct ConnectionContext {
     pub client: Client,
     /// What it may take.
     pub limits: Limits,
+    /// The memory for heads, which it shares with the listener's others.
+    pub heads: Arc<HeadBudget>,
     /// When the program ends.
     pub drain: Drain,
     /// When the client is gone.
@@ -59,7 +62,8 @@ pub async fn serve_connection<S>(stream: S, mut context: ConnectionContext)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut reader = HeadReader::new(stream, context.limits.header_timeout);
+    let share = HeadShare::new(Arc::clone(&context.heads), Arc::clone(&context.client.peer));
+    let mut reader = HeadReader::new(stream, context.limits.header_timeout, share);
     let mut timeout = context.limits.header_timeout.saturating_sub(context.accepted_at.elapsed());
     loop {
         let next = tokio::select! {
@@ -212,16 +216,20 @@ fn reject(error: HeadError, line: Option<RequestLine<'_>>, context: &ConnectionC
         let path = target::escape(line.path);
         Some((Method::from_bytes(line.method).ok()?, Uri::try_from(&*path).ok()?))
     });
+    let (outcome, hint) = match error {
+        HeadError::NoRoom => (Outcome::Limited, "a head of at most 2 KiB always has room"),
+        _ => (Outcome::Rejected, "no -a allows it"),
+    };
     let mut entry = match asked {
         Some((method, path)) => AccessLogEntry::begin(&context.client, &method, &path),
-        None => AccessLogEntry::without_request(&context.client, Outcome::Rejected),
+        None => AccessLogEntry::without_request(&context.client, outcome),
     };
-    entry.outcome = Outcome::Rejected;
+    entry.outcome = outcome;
     entry.head(response.status());
     entry.ended = Ended::Complete;
     entry.bytes = response.body_len();
     entry.error = Some(error.to_string());
-    entry.hint = Some("no -a allows it".to_owned());
+    entry.hint = Some(hint.to_owned());
     response
 }
 

@@ -18,6 +18,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::head_budget::HeadShare;
 use crate::http1::head::{
     After, ArrivedBody, Body, Head, HeadError, MAX_HEAD_LEN, ParseStatus, RequestLine, escape_target,
     has_blank_line, looks_like_http, parse, request_line, without_body,
@@ -25,6 +26,8 @@ use crate::http1::head::{
 
 /// How long a body may be to be skipped: what a call of the API sends in JSON is shorter.
 const MAX_SKIPPED_BODY: usize = 16 * 1024;
+/// In what steps room is made for a head: it holds no more than has come, but for a rest of this.
+const STEP: usize = 1024;
 
 /// A client's connection, read head by head.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct HeadReader<S> {
     state: State,
     /// What was received and not yet passed on.
     received: BytesMut,
+    /// What that takes of the memory for heads.
+    share: HeadShare,
     /// How much of it was already searched for the end of a head.
     searched: usize,
     /// How much of it belongs to a whole head, to be passed on.
@@ -65,11 +70,12 @@ pub enum CloseReason {
 
 impl<S: AsyncRead + Unpin> HeadReader<S> {
     /// A reader of a connection that was just accepted.
-    pub fn new(stream: S, header_timeout: Duration) -> Self {
+    pub fn new(stream: S, header_timeout: Duration, share: HeadShare) -> Self {
         Self {
             stream,
             state: State::New,
             received: BytesMut::new(),
+            share,
             searched: 0,
             head_remaining: 0,
             header_timeout,
@@ -219,7 +225,11 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
         let mut space = ReadBuf::uninit(&mut chunk);
         ready!(Pin::new(&mut self.stream).poll_read(cx, &mut space))?;
         let filled = space.filled();
-        self.received.extend_from_slice(filled);
+        if self.share.resize(self.received.len() + filled.len()) {
+            extend(&mut self.received, filled);
+        } else {
+            self.close(CloseReason::HeadError(HeadError::NoRoom));
+        }
         Poll::Ready(Ok(filled.len()))
     }
 
@@ -272,8 +282,22 @@ impl<S: AsyncRead + Unpin> hyper::rt::Read for HeadReader<S> {
         if self.received.is_empty() {
             self.received = BytesMut::new();
         }
+        // Less than before, for which there is room.
+        let len = self.received.len();
+        self.share.resize(len);
         Poll::Ready(Ok(()))
     }
+}
+
+/// Adds bytes to a buffer without more room than they need: it would double by itself.
+fn extend(buffer: &mut BytesMut, bytes: &[u8]) {
+    let len = buffer.len() + bytes.len();
+    if len > buffer.capacity() {
+        let mut larger = BytesMut::with_capacity(len.next_multiple_of(STEP));
+        larger.extend_from_slice(buffer);
+        *buffer = larger;
+    }
+    buffer.extend_from_slice(bytes);
 }
 
 impl<S: AsyncWrite + Unpin> hyper::rt::Write for HeadReader<S> {

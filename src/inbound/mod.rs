@@ -3,11 +3,13 @@
 pub mod accept;
 pub mod connection;
 mod handshake;
+mod head_budget;
 mod head_reader;
 pub mod limits;
 pub mod pace;
 
 pub use accept::{ListenerSecurity, accept_loop};
 pub use connection::{ConnectionContext, serve_connection};
+pub use head_budget::HeadBudget;
 pub use limits::{ConnectionLimits, Limits};
 pub use pace::PaceLimits;

@@ -39,6 +39,7 @@ mod descriptors;
 mod event_loop;
 mod exhaustion;
 mod faults;
+mod memory;
 mod pace;
 mod passed_descriptors;
 mod requests;
