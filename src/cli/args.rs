@@ -161,7 +161,7 @@ pub struct ViewArgs {
     /// Keep labels with such names, and redact the others; repeat it
     #[arg(long, value_name = "GLOB", value_delimiter = ',', env = "DOCKER_PROXY_ACL_KEEP_LABEL")]
     pub keep_label: Vec<String>,
-    /// List only objects like these: label:KEY=VALUE, label:KEY or name:GLOB; repeat it for alternatives
+    /// Show only objects like these: label:KEY=VALUE, label:KEY or name:GLOB; repeat it for alternatives
     #[arg(long, value_name = "SELECTOR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_ONLY")]
     pub only: Vec<String>,
 }

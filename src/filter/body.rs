@@ -29,11 +29,13 @@ pub enum BodyError {
 /// A body that is filtered as it comes. Trailers are left out: they are not part of what was judged.
 pub struct FilteredBody<B> {
     body: B,
-    redactor: Redactor,
+    /// One after the other; there is at least one.
+    passes: Vec<Redactor>,
     /// What came and is not filtered yet.
     pending: Bytes,
-    /// Where the pass writes to.
+    /// Where a pass writes to, and what the one before it wrote.
     out: Vec<u8>,
+    before: Vec<u8>,
     /// What was filtered before the head was sent.
     first: VecDeque<Bytes>,
     /// Whether others have their turn before the next piece.
@@ -41,14 +43,15 @@ pub struct FilteredBody<B> {
     ended: bool,
 }
 
-impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> FilteredBody<B> {
-    /// Passes `body` through `redactor`.
-    pub fn new(body: B, redactor: Redactor) -> Self {
+impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
+    /// Takes `body` through all `passes`, one after the other.
+    pub fn new(body: B, passes: Vec<Redactor>) -> Self {
         Self {
             body,
-            redactor,
+            passes,
             pending: Bytes::new(),
             out: Vec::new(),
+            before: Vec::new(),
             first: VecDeque::new(),
             yields: false,
             ended: false,
@@ -95,15 +98,20 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> FilteredBody<B> {
         let piece = self.pending.split_to(self.pending.len().min(PIECE));
         self.yields = true;
         self.out.clear();
-        if let Err(error) = self.redactor.push(&piece, &mut self.out) {
-            return Err(self.end_with(error));
+        self.out.extend_from_slice(&piece);
+        for pass in 0..self.passes.len() {
+            std::mem::swap(&mut self.out, &mut self.before);
+            self.out.clear();
+            if let Err(error) = self.passes[pass].push(&self.before, &mut self.out) {
+                return Err(self.end_with(error));
+            }
         }
         Ok((!self.out.is_empty()).then(|| Bytes::copy_from_slice(&self.out)))
     }
 
     fn finish(&mut self) -> Result<(), BodyError> {
         self.ended = true;
-        Ok(self.redactor.finish()?)
+        Ok(self.passes.iter_mut().try_for_each(Redactor::finish)?)
     }
 
     fn end_with(&mut self, error: impl Into<BodyError>) -> BodyError {
@@ -113,7 +121,7 @@ impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> FilteredBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = hyper::Error> + Unpin> Body for FilteredBody<B> {
+impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> Body for FilteredBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -144,10 +152,10 @@ mod tests {
     use crate::policy::redaction::{Classes, Redaction};
     use crate::policy::visibility::{Lists, Visibility};
 
-    fn filtered(text: String) -> FilteredBody<impl Body<Data = Bytes, Error = hyper::Error> + Unpin> {
+    fn filtered(text: String) -> FilteredBody<impl Body<Data = Bytes, Error = BodyError> + Unpin> {
         let plan = Plan::new(Redaction::new(Classes::ALL, vec![], vec![]), Visibility::default());
         let redactor = Redactor::new(Arc::new(plan), Framing::Document, Lists::None);
-        FilteredBody::new(Full::new(Bytes::from(text)).map_err(|never| match never {}), redactor)
+        FilteredBody::new(Full::new(Bytes::from(text)).map_err(|never| match never {}), vec![redactor])
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! visible.
 
 use super::json::{self, Event, Kind, Tokenizer};
-use crate::policy::visibility::{Fact, Visibility};
+use super::plan::Plan;
+use crate::policy::visibility::Fact;
 
 /// How many bytes of an item are held until it is known to be visible.
 pub const MAX_ITEM: usize = 1024 * 1024;
@@ -21,11 +22,18 @@ enum Place {
     Labels,
     /// `Spec` of a service, a secret or a config, which has the name and the labels.
     Spec,
+    /// `Target`, `NetworkID` or `ServiceID`: the object that the item names.
+    Reference,
+    /// `Network`, which has the id of the network that the item names.
+    Network,
 }
 
 impl Place {
-    fn of(key: &[u8]) -> Self {
+    fn of(key: &[u8], plan: &Plan) -> Self {
         match key {
+            b"Target" | b"NetworkID" | b"ServiceID" if plan.judges_references() => Place::Reference,
+            b"Network" if plan.judges_references() => Place::Network,
+            _ if plan.judges_references() => Place::Other,
             b"Name" => Place::Name,
             b"Names" => Place::Names,
             b"RepoTags" => Place::Tags,
@@ -42,6 +50,7 @@ enum Text {
     Name,
     ContainerName,
     Label,
+    Reference,
 }
 
 /// An item that is not yet known to be visible.
@@ -82,16 +91,10 @@ impl Item {
     }
 
     /// Whether the event makes the item visible.
-    pub(super) fn shows(
-        &mut self,
-        event: Event,
-        tokens: &Tokenizer,
-        chunk: &[u8],
-        visibility: &Visibility,
-    ) -> bool {
+    pub(super) fn shows(&mut self, event: Event, tokens: &Tokenizer, chunk: &[u8], plan: &Plan) -> bool {
         let level = tokens.depth() - self.depth;
         match event {
-            Event::Key => self.key(level, tokens.key(chunk)),
+            Event::Key => self.key(level, tokens.key(chunk), plan),
             Event::Begin(Kind::String) => {
                 self.earlier.clear();
                 self.text = self.text_at(level).map(|text| (text, tokens.position()));
@@ -100,7 +103,7 @@ impl Item {
                 let Some((text, from)) = self.text.take() else { return false };
                 self.earlier.extend_from_slice(&chunk[from..tokens.position()]);
                 self.earlier.pop(); // the quote
-                return self.judge(text, visibility);
+                return self.judge(text, plan);
             }
             _ => {}
         }
@@ -115,10 +118,13 @@ impl Item {
         }
     }
 
-    fn key(&mut self, level: usize, key: &[u8]) {
+    fn key(&mut self, level: usize, key: &[u8], plan: &Plan) {
         match (level, self.place, self.in_spec) {
-            (1, ..) => (self.place, self.in_spec) = (Place::of(key), Place::Other),
-            (2, Place::Spec, _) => self.in_spec = Place::of(key),
+            (1, ..) => (self.place, self.in_spec) = (Place::of(key, plan), Place::Other),
+            (2, Place::Spec, _) => self.in_spec = Place::of(key, plan),
+            (2, Place::Network, _) => {
+                self.in_spec = if key == b"ID" { Place::Reference } else { Place::Other };
+            }
             (2, Place::Labels, _) | (3, Place::Spec, Place::Labels) => {
                 self.label = String::from_utf8_lossy(key).into_owned();
             }
@@ -132,12 +138,13 @@ impl Item {
         match (level, self.place, self.in_spec) {
             (1, Place::Name, _) | (2, Place::Spec, Place::Name) | (2, Place::Tags, _) => Some(Text::Name),
             (2, Place::Names, _) => Some(Text::ContainerName),
+            (1, Place::Reference, _) | (2, Place::Network, Place::Reference) => Some(Text::Reference),
             (2, Place::Labels, _) | (3, Place::Spec, Place::Labels) => Some(Text::Label),
             _ => None,
         }
     }
 
-    fn judge(&self, text: Text, visibility: &Visibility) -> bool {
+    fn judge(&self, text: Text, plan: &Plan) -> bool {
         let decoded;
         let bytes = if self.earlier.contains(&b'\\') {
             decoded = json::unescaped(&self.earlier);
@@ -147,12 +154,13 @@ impl Item {
         };
         let Ok(string) = std::str::from_utf8(bytes) else { return false };
         match text {
-            Text::Name => visibility.shows(Fact::Name(string)),
-            Text::Label => visibility.shows(Fact::Label(&self.label, string)),
+            Text::Reference => plan.names(string),
+            Text::Name => plan.shows(Fact::Name(string)),
+            Text::Label => plan.shows(Fact::Label(&self.label, string)),
             Text::ContainerName => {
                 let name = string.strip_prefix('/').unwrap_or(string);
                 // With a second slash it is what another container calls this one in a link.
-                !name.contains('/') && visibility.shows(Fact::Name(name))
+                !name.contains('/') && plan.shows(Fact::Name(name))
             }
         }
     }

@@ -1,7 +1,11 @@
 //! The policy's tables made ready for the pass: words as numbers, and for each the rows that end in it.
 
+use std::collections::HashSet;
+
 use crate::policy::redaction::{Handling, MAPS, RULES, Redaction};
-use crate::policy::visibility::{NAMED_LISTS, Visibility};
+use crate::policy::visibility::{
+    BESIDE_LISTS, Fact, NAMED_LISTS, REFERENCE_LISTS, REFERENCE_MAPS, Visibility,
+};
 
 /// A word of the table's paths, as a number.
 pub(super) type Word = u8;
@@ -13,10 +17,12 @@ const ANY: Word = 1;
 const FIRST: Word = 2;
 
 /// The table made ready for one redaction and one visibility; it is shared by all answers that it applies to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Plan {
     redaction: Redaction,
     visibility: Visibility,
+    /// If there is, items are judged by whether they name one of these objects, by id or name.
+    named: Option<HashSet<String>>,
     /// The words by length, for it is known before the bytes are compared.
     words: Vec<Vec<(&'static str, Word)>>,
     /// By the last word of their path, the longest first.
@@ -31,6 +37,7 @@ struct Endings {
     actions: Vec<Ending<()>>,
     maps: Vec<Ending<()>>,
     lists: Vec<Ending<()>>,
+    references: Vec<Ending<()>>,
 }
 
 /// The end of a path without its last word.
@@ -68,12 +75,14 @@ pub(super) struct Member {
     pub(super) is_map: bool,
     /// If the value is an array: whether it is a list of objects that can be invisible.
     pub(super) is_list: bool,
+    /// If the value is an object: whether its members are named by objects that can be invisible.
+    pub(super) is_reference_map: bool,
 }
 
 impl Plan {
     /// The rows of the table that this redaction needs.
     pub fn new(redaction: Redaction, visibility: Visibility) -> Self {
-        let mut plan = Plan { redaction, visibility, words: Vec::new(), endings: Vec::new() };
+        let mut plan = Plan { redaction, visibility, ..Plan::default() };
         let classes = plan.redaction.classes();
         for rule in RULES.iter().filter(|rule| rule.classes.is_empty() || rule.classes.intersects(classes)) {
             let (last, before, is_anchored) = plan.ending(rule.path);
@@ -85,18 +94,45 @@ impl Plan {
                 }
             }
         }
-        for path in MAPS {
-            let (last, before, is_anchored) = plan.ending(path);
-            plan.endings[last].maps.push(Ending { before, is_anchored, then: () });
-        }
+        plan.add_maps();
         for path in NAMED_LISTS {
-            let (last, before, is_anchored) = plan.ending(path);
-            plan.endings[last].lists.push(Ending { before, is_anchored, then: () });
+            plan.add_list(path);
         }
         for Endings { rules, .. } in &mut plan.endings {
             rules.sort_by_key(|ending| std::cmp::Reverse((ending.before.len(), ending.is_anchored)));
         }
         plan
+    }
+
+    /// Of lists of what other objects are named, and of objects with a member for each, only those that name one
+    /// of `named` stay, and nothing of what tells of the others beside them.
+    pub fn references(named: HashSet<String>) -> Self {
+        let mut plan = Plan { named: Some(named), ..Plan::default() };
+        plan.add_maps();
+        for path in REFERENCE_LISTS {
+            plan.add_list(path);
+        }
+        for path in REFERENCE_MAPS {
+            let (last, before, is_anchored) = plan.ending(path);
+            plan.endings[last].references.push(Ending { before, is_anchored, then: () });
+        }
+        for path in BESIDE_LISTS {
+            let (last, before, is_anchored) = plan.ending(path);
+            plan.endings[last].rules.push(Ending { before, is_anchored, then: Some(Handling::Empty) });
+        }
+        plan
+    }
+
+    fn add_maps(&mut self) {
+        for path in MAPS {
+            let (last, before, is_anchored) = self.ending(path);
+            self.endings[last].maps.push(Ending { before, is_anchored, then: () });
+        }
+    }
+
+    fn add_list(&mut self, path: &'static str) {
+        let (last, before, is_anchored) = self.ending(path);
+        self.endings[last].lists.push(Ending { before, is_anchored, then: () });
     }
 
     /// What is redacted.
@@ -107,6 +143,26 @@ impl Plan {
     /// What is visible.
     pub fn visibility(&self) -> &Visibility {
         &self.visibility
+    }
+
+    /// Whether every item of a list stays.
+    pub fn shows_everything(&self) -> bool {
+        self.named.is_none() && self.visibility.is_everything()
+    }
+
+    /// Whether items are judged by the objects that they name.
+    pub(super) fn judges_references(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// Whether this fact alone makes an item visible.
+    pub(super) fn shows(&self, fact: Fact<'_>) -> bool {
+        self.visibility.shows(fact)
+    }
+
+    /// Whether an object of this id or name is one of those that stay.
+    pub(super) fn names(&self, object: &str) -> bool {
+        self.named.as_ref().is_some_and(|named| named.contains(object))
     }
 
     fn ending(&mut self, path: &'static str) -> (usize, Vec<Word>, bool) {
@@ -149,13 +205,14 @@ impl Plan {
         if word == OTHER {
             return Member { word: if is_map { ANY } else { OTHER }, ..Member::default() };
         }
-        let Endings { rules, actions, maps, lists } = &self.endings[usize::from(word)];
+        let Endings { rules, actions, maps, lists, references } = &self.endings[usize::from(word)];
         Member {
             word: if is_map { ANY } else { word },
             handling: rules.iter().find(|rule| rule.fits(segments, is_map)).and_then(|rule| rule.then),
             is_action: actions.iter().any(|action| action.fits(segments, is_map)),
             is_map: maps.iter().any(|map| map.fits(segments, is_map)),
             is_list: lists.iter().any(|list| list.fits(segments, is_map)),
+            is_reference_map: references.iter().any(|map| map.fits(segments, is_map)),
         }
     }
 }

@@ -79,6 +79,8 @@ enum Filter {
     Items(Entries),
     /// Items that are visible.
     Visible,
+    /// Members with the names of visible objects.
+    Naming,
 }
 
 /// Where the bytes at hand go.
@@ -138,6 +140,8 @@ pub struct Redactor {
     held: Vec<u8>,
     /// Behind the comma in what is held.
     comma: Option<usize>,
+    /// How many more items of lists go on; `None` is all that are visible.
+    most: Option<usize>,
     /// The item that is being judged.
     item: Option<Item>,
     /// While there is such an item, between calls: what is held of it. While its bytes are written: what has
@@ -153,7 +157,7 @@ pub struct Redactor {
 impl Redactor {
     /// A pass over one answer. Items of its lists are judged if the plan's visibility is not everything.
     pub fn new(plan: Arc<Plan>, framing: Framing, lists: Lists) -> Self {
-        let lists = if plan.visibility().is_everything() { Lists::None } else { lists };
+        let lists = if plan.shows_everything() { Lists::None } else { lists };
         Redactor {
             plan,
             lists,
@@ -165,12 +169,20 @@ impl Redactor {
             target: Target::Out,
             held: Vec::new(),
             comma: None,
+            most: None,
             item: None,
             aside: Vec::new(),
             from: 0,
             before: 0,
             failed: None,
         }
+    }
+
+    /// Lets at most so many items of its lists go on; `None` is all that are visible.
+    #[must_use]
+    pub fn with_at_most(mut self, items: Option<usize>) -> Self {
+        self.most = items;
+        self
     }
 
     /// Takes the next bytes of the answer, of any length, and appends to `out` what of them can go on.
@@ -227,7 +239,8 @@ impl Redactor {
                 Some(whole) => self.in_whole(whole, event, chunk, out)?,
             }
             if let Some(item) = &mut self.item
-                && item.shows(event, &self.tokens, chunk, self.plan.visibility())
+                && item.shows(event, &self.tokens, chunk, &self.plan)
+                && self.most != Some(0)
             {
                 self.take(chunk, self.tokens.position(), out)?;
                 self.show_item(out);
@@ -256,11 +269,16 @@ impl Redactor {
 
     fn key(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
         let Some(&frame) = self.frames.last() else { return Ok(()) };
-        if let Some(Filter::Members(known, entries)) = frame.filter {
+        if let Some(filter @ (Filter::Members(..) | Filter::Naming)) = frame.filter {
             self.take(chunk, self.tokens.position(), out)?;
             let name = text(self.tokens.key(chunk));
-            let stays = known.contains(&name)
-                || entries.is_some_and(|entries| self.plan.redaction().keeps(entries, name));
+            let stays = match filter {
+                Filter::Members(known, entries) => {
+                    known.contains(&name)
+                        || entries.is_some_and(|entries| self.plan.redaction().keeps(entries, name))
+                }
+                _ => self.plan.names(name),
+            };
             if !stays {
                 self.drop_whole(self.tokens.depth());
                 return Ok(());
@@ -292,6 +310,7 @@ impl Redactor {
         };
         let filter = match (handling, kind) {
             (None, Kind::Array) if self.is_list(parent) => Some(Filter::Visible),
+            (None, Kind::Object) if self.is_reference_map(parent) => Some(Filter::Naming),
             (None, _) => None,
             (Some(Handling::Entries(entries)), Kind::Object) => Some(Filter::Members(&[], Some(entries))),
             (Some(Handling::Entries(entries)), Kind::Array) => Some(Filter::Items(entries)),
@@ -321,6 +340,10 @@ impl Redactor {
             Lists::Root => parent.is_none(),
             Lists::Named => parent.is_some_and(|parent| parent.is_object) && self.member.is_list,
         }
+    }
+
+    fn is_reference_map(&self, parent: Option<Frame>) -> bool {
+        parent.is_some_and(|parent| parent.is_object) && self.member.is_reference_map
     }
 
     fn open(&mut self, parent: Option<Frame>, is_object: bool, filter: Option<Filter>) {
@@ -376,6 +399,7 @@ impl Redactor {
     /// The item at hand is visible: what has been put aside of it goes on, and so does the rest as it comes.
     fn show_item(&mut self, out: &mut Vec<u8>) {
         let Some(item) = self.item.take() else { return };
+        self.most = self.most.map(|most| most.saturating_sub(1));
         self.turn_aside(true, out);
         let list = &mut self.frames[item.list];
         let from = if list.has_kept { 0 } else { item.comma.unwrap_or(0) };

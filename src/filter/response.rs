@@ -1,16 +1,25 @@
 //! What is done with an answer, by its head: shown as it comes, filtered, or not shown at all.
 
+use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Uri};
+use http_body::Frame;
 use thiserror::Error;
 
 use super::body::{BodyError, FilteredBody};
+use super::events::VisibleEvents;
 use super::json::Framing;
+use super::lookup::{Lookup, LookupError, NotShown};
 use super::redact::{Plan, Redactor};
+use crate::policy::object::Object;
 use crate::policy::visibility::Lists;
-use crate::policy::{Body, Endpoint, View};
+use crate::policy::{Allowed, Body, Endpoint, View};
+use crate::upstream::Upstream;
 use crate::upstream::body::UpstreamBody;
 
 /// The media types of JSON, and of objects one after the other, that engines answer with.
@@ -49,21 +58,100 @@ pub enum Unfilterable {
 }
 
 /// What a listener does with the answers of the engine.
-#[derive(Debug, Clone)]
-pub struct Filter(Arc<Plan>);
+pub struct Filter {
+    plan: Arc<Plan>,
+    /// Decides whether an object is shown; `None` if all are.
+    lookup: Option<Lookup>,
+}
+
+/// What of an answer is left out because of what it names, found out before the engine is asked for it.
+#[derive(Default)]
+pub struct Scope {
+    /// What is named inside: ids and names of visible objects.
+    inside: Option<Arc<Plan>>,
+    /// What each item of a list is part of.
+    parents: Option<Arc<Plan>>,
+    /// The most items of a list, which the engine would count with those that are not shown.
+    most: Option<usize>,
+}
+
+/// What is filtered: the engine's answer, or what is left of its events.
+pub enum Source {
+    /// The answer.
+    Answer(UpstreamBody),
+    /// Its events of visible objects.
+    Events(Box<VisibleEvents<UpstreamBody>>),
+}
+
+impl http_body::Body for Source {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Answer(body) => Pin::new(body).poll_frame(cx).map(|next| next.map(|frame| Ok(frame?))),
+            Self::Events(body) => Pin::new(body.as_mut()).poll_frame(cx),
+        }
+    }
+}
 
 /// An answer of which the view is shown.
 pub enum Shown {
     /// As it comes.
     Whole(Response<UpstreamBody>),
     /// Rewritten as it comes.
-    Filtered(Response<Box<FilteredBody<UpstreamBody>>>),
+    Filtered(Response<Box<FilteredBody<Source>>>),
 }
 
 impl Filter {
-    /// The filter for a view; `None` if that shows everything.
-    pub fn new(view: &View) -> Option<Self> {
-        (!view.is_whole()).then(|| Self(Arc::new(Plan::new(view.redaction.clone(), view.visibility.clone()))))
+    /// The filter for a view, which asks the engine what objects are called; `None` if the view shows everything.
+    pub fn new(view: &View, upstream: &Arc<Upstream>) -> Option<Self> {
+        if view.is_whole() {
+            return None;
+        }
+        let visibility = &view.visibility;
+        let lookup = || Lookup::new(Arc::clone(upstream), visibility.clone());
+        Some(Self {
+            plan: Arc::new(Plan::new(view.redaction.clone(), visibility.clone())),
+            lookup: (!visibility.is_everything()).then(lookup),
+        })
+    }
+
+    /// What to ask the engine for instead of what the client named; `None` if that can stay.
+    ///
+    /// # Errors
+    /// [`NotShown`] if there is no such object, or it is not shown.
+    pub async fn resolve(&self, allowed: &Allowed<'_>) -> Result<Option<Uri>, NotShown> {
+        match &self.lookup {
+            Some(lookup) => lookup.resolve(allowed).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What is left out of an answer because of what it names.
+    ///
+    /// # Errors
+    /// [`LookupError`] if the engine does not say what there is.
+    pub async fn scope(&self, allowed: &Allowed<'_>) -> Result<Scope, LookupError> {
+        let (Some(lookup), endpoint) = (&self.lookup, allowed.endpoint) else {
+            return Ok(Scope::default());
+        };
+        let mut scope = Scope { most: allowed.most_items(), ..Scope::default() };
+        let mut inside = HashSet::new();
+        for object in endpoint.refers_to {
+            let visible = lookup.visible(&allowed.prefix(), *object).await?.into_iter();
+            match object {
+                Object::Service => scope.parents = Some(Arc::new(Plan::references(visible.collect()))),
+                _ => inside.extend(visible),
+            }
+        }
+        if !endpoint.refers_to.is_empty() || endpoint.lists == Lists::Named {
+            scope.inside = Some(Arc::new(Plan::references(inside)));
+        }
+        Ok(scope)
     }
 
     /// Whether answers of an endpoint are rewritten, so that the engine must not compress them.
@@ -79,8 +167,10 @@ impl Filter {
     pub async fn show(
         &self,
         response: Response<UpstreamBody>,
-        endpoint: &Endpoint,
+        allowed: &Allowed<'_>,
+        scope: &Scope,
     ) -> Result<Shown, Unfilterable> {
+        let endpoint = allowed.endpoint;
         let Some(framing) = framing(endpoint.body, response.status()) else {
             return Ok(Shown::Whole(response));
         };
@@ -90,13 +180,32 @@ impl Filter {
         for name in &ABOUT_THE_BYTES {
             head.headers.remove(name);
         }
-        let lists = if is_answer { endpoint.lists } else { Lists::None };
-        let redactor = Redactor::new(Arc::clone(&self.0), framing, lists);
-        let mut body = Box::new(FilteredBody::new(body, redactor));
+        let passes = if is_answer {
+            self.passes(endpoint.lists, framing, scope)
+        } else {
+            self.passes(Lists::None, framing, &Scope::default())
+        };
+        let source = match &self.lookup {
+            Some(lookup) if is_answer && endpoint.is_events() => {
+                Source::Events(Box::new(VisibleEvents::new(body, lookup.clone(), allowed.prefix())))
+            }
+            _ => Source::Answer(body),
+        };
+        let mut body = Box::new(FilteredBody::new(source, passes));
         if framing == Framing::Document {
             body.begin().await.map_err(Unfilterable::Body)?;
         }
         Ok(Shown::Filtered(Response::from_parts(head, body)))
+    }
+}
+
+impl Filter {
+    fn passes(&self, lists: Lists, framing: Framing, scope: &Scope) -> Vec<Redactor> {
+        let pass = |plan: &Arc<Plan>, lists| Redactor::new(Arc::clone(plan), framing, lists);
+        let lists = if scope.parents.is_some() { Lists::None } else { lists };
+        let parents = scope.parents.iter().map(|plan| pass(plan, Lists::Root));
+        let inside = scope.inside.iter().map(|plan| pass(plan, Lists::Named));
+        parents.chain(inside).chain([pass(&self.plan, lists).with_at_most(scope.most)]).collect()
     }
 }
 

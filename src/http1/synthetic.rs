@@ -106,6 +106,17 @@ impl SyntheticResponse {
         Self::text(StatusCode::BAD_REQUEST, "Client sent an HTTP request to an HTTPS server.\n")
     }
 
+    /// For an object that does not exist or is not shown, in the engine's own words.
+    pub fn no_such_object(message: &str) -> Self {
+        let body = format!("{}\n", serde_json::json!({ "message": message }));
+        Self {
+            status: StatusCode::NOT_FOUND,
+            format: ErrorFormat::Json,
+            body: body.into(),
+            retry_after: None,
+        }
+    }
+
     /// For an engine that is out of reach, or breaks off before its answer begins.
     pub fn bad_gateway(problem: impl Display) -> Self {
         Self::json(StatusCode::BAD_GATEWAY, format_args!("docker-proxy-acl: {problem}"))

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use super::load::Load;
+use super::object::Object;
 use super::path::CanonicalPath;
 use super::query::Kind::{Boolean, Filters, Integer, List, PsArgs, Tail, Text, Timestamp};
 use super::query::{Kind, Parameter};
@@ -49,6 +50,12 @@ pub struct Endpoint {
     /// What its answers cost the engine while they are given.
     #[serde(skip)]
     pub load: Load,
+    /// What the path names, or for `/images/get` the query.
+    #[serde(skip)]
+    pub object: Option<Object>,
+    /// Kinds of objects that its answer names by their ids.
+    #[serde(skip)]
+    pub refers_to: &'static [Object],
     /// The query parameters that are sent on.
     #[serde(serialize_with = "serialize_parameters")]
     pub parameters: &'static [Parameter],
@@ -121,7 +128,7 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("every container's names, image, command, labels, ports, mounts and state")
         .holds(&[Commands, Labels, Paths, Options]).lists(Lists::Root).costs_if("size", units::BULK)
         .takes(&[parameter("all", Boolean), parameter("filters", Filters), parameter("limit", Integer), parameter("size", Boolean)]),
-    row("containers:inspect", "/containers/{*id}/json").grouped()
+    row("containers:inspect", "/containers/{*id}/json").grouped().of(Object::Container)
         .exposes("all of one container, its environment variables (often passwords) included")
         .holds(&[Env, Commands, Labels, Paths, Options]).costs_if("size", units::BULK)
         .takes(&[parameter("size", Boolean)]),
@@ -129,44 +136,45 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("every image's tags, digests, labels and size")
         .holds(&[Labels]).lists(Lists::Root).costs_if("shared-size", units::BULK)
         .takes(&[parameter("all", Boolean), parameter("digests", Boolean), parameter("filters", Filters), parameter("identity", Boolean), parameter("manifests", Boolean), parameter("shared-size", Boolean)]),
-    row("images:inspect", "/images/{*name}/json").grouped()
+    row("images:inspect", "/images/{*name}/json").grouped().of(Object::Image)
         .exposes("one image's configuration, with its environment variables")
         .holds(&[Env, Commands, Labels, Paths])
         .takes(&[parameter("manifests", Boolean), parameter("platform", Text)]),
-    row("images:history", "/images/{*name}/history").grouped()
+    row("images:history", "/images/{*name}/history").grouped().of(Object::Image)
         .exposes("the commands that built an image, build arguments included")
         .holds(&[Env, Commands, Labels])
         .takes(&[parameter("platform", Text)]),
     row("networks:list", "/networks").grouped().or_at("/networks/")
         .exposes("every network's subnets, options and labels")
         .holds(&[Labels, Options]).lists(Lists::Root)
-        .takes(&[parameter("filters", Filters)]).shows_more_below(ApiVersion::new(1, 28), "networks:inspect"),
-    row("networks:inspect", "/networks/{*id}").grouped()
+        .takes(&[parameter("filters", Filters)]).shows_more_below(ApiVersion::new(1, 28), "networks:inspect").refers_to(&[Object::Container]),
+    row("networks:inspect", "/networks/{*id}").grouped().of(Object::Network)
         .exposes("one network and the addresses of its containers")
         .holds(&[Labels, Options])
-        .takes(&[parameter("scope", Text), parameter("verbose", Boolean)]),
+        .takes(&[parameter("scope", Text), parameter("verbose", Boolean)]).refers_to(&[Object::Container]),
     row("volumes:list", "/volumes").grouped()
         .exposes("every volume's name, driver, options and place on the host")
         .holds(&[Labels, Paths, Options]).lists(Lists::Named)
         .takes(&[parameter("filters", Filters)]),
-    row("volumes:inspect", "/volumes/{*name}").grouped()
+    row("volumes:inspect", "/volumes/{*name}").grouped().of(Object::Volume)
         .exposes("one volume's driver, options and place on the host")
         .holds(&[Labels, Paths, Options]),
     row("services:list", "/services").grouped()
         .exposes("every swarm service with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root)
-        .takes(&[parameter("filters", Filters), parameter("status", Boolean)]),
-    row("services:inspect", "/services/{id}").grouped()
+        .takes(&[parameter("filters", Filters), parameter("status", Boolean)]).refers_to(&[Object::Network]),
+    row("services:inspect", "/services/{id}").grouped().of(Object::Service)
         .exposes("one swarm service with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options])
-        .takes(&[parameter("insertDefaults", Boolean)]),
+        .takes(&[parameter("insertDefaults", Boolean)]).refers_to(&[Object::Network]),
     row("tasks:list", "/tasks").grouped()
         .exposes("every swarm task with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root)
-        .takes(&[parameter("filters", Filters)]),
-    row("tasks:inspect", "/tasks/{id}").grouped()
+        .takes(&[parameter("filters", Filters)]).refers_to(&[Object::Service, Object::Network]),
+    row("tasks:inspect", "/tasks/{id}").grouped().of(Object::Task)
         .exposes("one swarm task with its specification, environment variables included")
-        .holds(&[Env, Commands, Labels, Paths, Options]),
+        .holds(&[Env, Commands, Labels, Paths, Options])
+        .refers_to(&[Object::Network]),
     row("nodes:list", "/nodes").grouped()
         .exposes("every swarm node's name, address, resources, labels and certificate issuer")
         .holds(&[Labels, Options, Tokens])
@@ -186,51 +194,51 @@ static ENDPOINTS: &[Endpoint] = &[
     row("ping", "/_ping").grouped()
         .exposes("that the engine is there, its API version and its swarm role")
         .constant(),
-    row("containers:top", "/containers/{*id}/top")
+    row("containers:top", "/containers/{*id}/top").of(Object::Container)
         .exposes("a container's processes with their arguments; the engine runs ps with the client's options")
         .holds(&[Commands])
         .takes(&[parameter("ps_args", PsArgs)]),
-    row("containers:logs", "/containers/{*id}/logs")
+    row("containers:logs", "/containers/{*id}/logs").of(Object::Container)
         .exposes("whatever a container printed")
         .streaming().opaque().costs_if("follow", units::FOLLOWED_LOG)
         .takes(CONTAINER_LOGS),
-    row("containers:stats", "/containers/{*id}/stats")
+    row("containers:stats", "/containers/{*id}/stats").of(Object::Container)
         .exposes("a container's use of processor, memory, network and disk")
         .streaming().sequence().costs_unless_false("stream", units::STATS)
         .takes(&[parameter("one-shot", Boolean), parameter("stream", Boolean)]),
-    row("containers:changes", "/containers/{*id}/changes")
+    row("containers:changes", "/containers/{*id}/changes").of(Object::Container)
         .exposes("names of the files that a container changed"),
-    row("containers:export", "/containers/{*id}/export")
+    row("containers:export", "/containers/{*id}/export").of(Object::Container)
         .exposes("every file of a container")
         .hands_out_files().costs(units::BULK),
-    row("containers:archive", "/containers/{*id}/archive")
+    row("containers:archive", "/containers/{*id}/archive").of(Object::Container)
         .exposes("any file of a container, its volumes included")
         .hands_out_files().costs(units::BULK)
         .takes(&[parameter("path", Text)]),
-    row("services:logs", "/services/{id}/logs")
+    row("services:logs", "/services/{id}/logs").of(Object::Service)
         .exposes("whatever a service's tasks printed")
         .streaming().opaque().costs_if("follow", units::FOLLOWED_LOG)
         .takes(SWARM_LOGS),
-    row("tasks:logs", "/tasks/{id}/logs")
+    row("tasks:logs", "/tasks/{id}/logs").of(Object::Task)
         .exposes("whatever a task printed")
         .streaming().opaque().costs_if("follow", units::FOLLOWED_LOG)
         .takes(SWARM_LOGS),
     row("images:search", "/images/search")
         .exposes("answers of the public registry; the engine sends it the client's words")
         .takes(&[parameter("filters", Filters), parameter("limit", Integer), parameter("term", Text)]),
-    row("images:attestations", "/images/{*name}/attestations")
+    row("images:attestations", "/images/{*name}/attestations").of(Object::Image)
         .exposes("how an image was built: provenance and contents")
         .holds(&[Env, Commands, Labels, Paths])
         .takes(&[parameter("platform", List), parameter("statement", Boolean), parameter("type", List)]),
-    row("images:export", "/images/get")
+    row("images:export", "/images/get").of(Object::Image)
         .exposes("every file of any images, as an archive")
         .hands_out_files().costs(units::BULK)
         .takes(&[parameter("names", List), parameter("platform", List)]),
-    row("images:export", "/images/{*name}/get")
+    row("images:export", "/images/{*name}/get").of(Object::Image)
         .exposes("every file of one image, as an archive")
         .hands_out_files().costs(units::BULK)
         .takes(&[parameter("platform", List)]),
-    row("exec:inspect", "/exec/{*id}/json")
+    row("exec:inspect", "/exec/{*id}/json").of(Object::Exec)
         .exposes("a command that was started in a container, with its arguments")
         .holds(&[Commands]),
     row("plugins:list", "/plugins")
@@ -254,14 +262,14 @@ static ENDPOINTS: &[Endpoint] = &[
         .exposes("every secret's name and labels, never its content")
         .holds(&[Labels, Options, Tokens]).lists(Lists::Root)
         .takes(&[parameter("filters", Filters)]),
-    row("secrets:inspect", "/secrets/{id}")
+    row("secrets:inspect", "/secrets/{id}").of(Object::Secret)
         .exposes("one secret's name and labels, never its content")
         .holds(&[Labels, Options, Tokens]),
     row("configs:list", "/configs")
         .exposes("every config with its content")
         .holds(&[Labels, Options, Tokens]).lists(Lists::Root)
         .takes(&[parameter("filters", Filters)]),
-    row("configs:inspect", "/configs/{id}")
+    row("configs:inspect", "/configs/{id}").of(Object::Config)
         .exposes("one config with its content")
         .holds(&[Labels, Options, Tokens]),
 ];
@@ -321,6 +329,22 @@ impl Endpoint {
     const fn or_at(mut self, alias: &'static str) -> Self {
         self.alias = Some(alias);
         self
+    }
+
+    /// What stands before and after the name in its path; `None` if the path names nothing.
+    pub fn around_name(&self) -> Option<(&'static str, &'static str)> {
+        let (before, rest) = self.path.split_once('{')?;
+        Some((before, rest.split_once('}')?.1))
+    }
+
+    /// Whether its answer is the engine's events.
+    pub fn is_events(&self) -> bool {
+        self.body == Body::Sequence && self.object.is_none()
+    }
+
+    /// Whether its answer holds only objects that a listener shows.
+    pub fn can_be_limited(&self) -> bool {
+        self.object.is_some() || self.lists != Lists::None || self.is_events()
     }
 
     /// The part of its name before the colon enables it too.
@@ -395,6 +419,16 @@ impl Endpoint {
         self
     }
 
+    const fn refers_to(mut self, objects: &'static [Object]) -> Self {
+        self.refers_to = objects;
+        self
+    }
+
+    const fn of(mut self, object: Object) -> Self {
+        self.object = Some(object);
+        self
+    }
+
     const fn lists(mut self, lists: Lists) -> Self {
         self.lists = lists;
         self
@@ -416,6 +450,8 @@ const fn row(name: &'static str, path: &'static str) -> Endpoint {
         holds: Classes::NONE,
         lists: Lists::None,
         load: Load::Ordinary,
+        object: None,
+        refers_to: &[],
         parameters: &[],
         shows_more_below: None,
     }

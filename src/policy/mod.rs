@@ -8,6 +8,7 @@ pub mod acl;
 pub mod catalog;
 pub mod load;
 pub mod names;
+pub mod object;
 pub mod path;
 pub mod ps_args;
 pub mod query;

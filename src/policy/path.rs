@@ -62,14 +62,29 @@ impl<'a> CanonicalPath<'a> {
         &self.text
     }
 
+    /// The version prefix, such as `/v1.41`; empty if there is none.
+    pub fn prefix(&self) -> &str {
+        &self.text[..self.version_len]
+    }
+
     /// The path without its version prefix, as the catalog has it.
     pub fn endpoint(&self) -> &str {
         &self.text[self.version_len..]
     }
 
+    /// A name that was given elsewhere, as it is written in a path; `None` if it could not stand in one.
+    pub fn parse_name(name: &str) -> Option<String> {
+        let mut path = String::from("/");
+        for byte in name.bytes() {
+            push_encoded(&mut path, byte).ok()?;
+        }
+        let canonical = CanonicalPath::parse(&path).ok()?;
+        Some(canonical.as_str()[1..].to_owned())
+    }
+
     /// The version in its prefix, if it has one.
     pub fn version(&self) -> Option<ApiVersion> {
-        ApiVersion::of_prefix(&self.text[..self.version_len])
+        ApiVersion::of_prefix(self.prefix())
     }
 
     /// Whether slashes that were received as `%2F` lie outside of `name`, a range of

@@ -136,6 +136,34 @@ impl<'a> Query<'a> {
     }
 }
 
+impl Query<'_> {
+    /// The values of a parameter, decoded.
+    pub fn values(&self, parameter: &str) -> Vec<String> {
+        let values = self.pairs().filter(|(name, _)| *name == parameter).map(|(_, value)| decode(value));
+        values.filter_map(|value| String::from_utf8(value.ok()?.into_owned()).ok()).collect()
+    }
+
+    /// What is sent on, with other values of some parameters.
+    pub fn with_values(&self, parameters: &[(&str, &[String])]) -> Option<String> {
+        let others = self.pairs().filter(|(name, _)| parameters.iter().all(|(changed, _)| changed != name));
+        let mut pairs: Vec<String> = others.map(|(name, value)| format!("{name}={value}")).collect();
+        for (name, values) in parameters {
+            pairs.extend(values.iter().map(|value| {
+                let mut pair = format!("{name}=");
+                encode(value, &mut pair);
+                pair
+            }));
+        }
+        (!pairs.is_empty()).then(|| pairs.join("&"))
+    }
+
+    /// What is sent on, in pairs; names need no encoding.
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = self.text.as_deref().unwrap_or_default();
+        text.split('&').filter_map(|pair| pair.split_once('='))
+    }
+}
+
 fn rebuild(
     pairs: &[(&'static str, Cow<'_, [u8]>)],
     known: &[Parameter],
@@ -237,6 +265,21 @@ fn filters(value: &str) -> Result<String, ValueError> {
         return Err(ValueError::TooLong);
     }
     serde_json::to_string(&filters).map_err(|_| ValueError::Filters)
+}
+
+/// The values of some of the filters in a parameter that was let through.
+pub fn filter_values(filters: &str, names: &[&str]) -> Vec<String> {
+    let is_named = |name: &str| names.contains(&name);
+    match serde_json::from_str(filters) {
+        Ok(Filters::Sets(sets)) => {
+            let sets = sets.into_iter().filter(|(name, _)| is_named(name));
+            sets.flat_map(|(_, set)| set.into_keys()).collect()
+        }
+        Ok(Filters::Lists(lists)) => {
+            lists.into_iter().filter(|(name, _)| is_named(name)).flat_map(|(_, list)| list).collect()
+        }
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Undoes percent-encoding, with plus signs for spaces.

@@ -72,21 +72,55 @@ impl Allowed<'_> {
     /// What the engine is asked for: the canonical path and the query. `None` if that is longer than a
     /// request's target may be: a canonical path can be three times as long as the one received.
     pub fn target(&self) -> Option<Uri> {
-        let mut text = match self.version {
-            Some(version) => format!("/v{version}{}", self.path.endpoint()),
-            None => self.path.as_str().to_owned(),
-        };
-        if let Some(query) = &self.query.text {
-            text.push('?');
-            text.push_str(query);
+        match self.version {
+            Some(_) => uri(self.prefix() + self.path.endpoint(), self.query.text.as_deref()),
+            None => uri(self.path.as_str().to_owned(), self.query.text.as_deref()),
         }
-        PathAndQuery::from_maybe_shared(Bytes::from(text)).ok().map(Uri::from)
     }
 
     /// What the answer counts for while it is in flight.
     pub fn charge(&self) -> Charge {
         self.endpoint.load.charge(self.query.text.as_deref())
     }
+
+    /// The version prefix of what the engine is asked for, such as `/v1.41`; empty if there is none.
+    pub fn prefix(&self) -> String {
+        match self.version {
+            Some(version) => format!("/v{version}"),
+            None => self.path.prefix().to_owned(),
+        }
+    }
+
+    /// The name of the object that the path names, as it is written there; `None` if it names none.
+    pub fn object_name(&self) -> Option<&str> {
+        let (before, after) = self.endpoint.around_name()?;
+        self.path.endpoint().strip_prefix(before)?.strip_suffix(after)
+    }
+
+    /// The target with another name in its path.
+    pub fn target_with_name(&self, name: &str) -> Option<Uri> {
+        let (before, after) = self.endpoint.around_name()?;
+        uri(format!("{}{before}{name}{after}", self.prefix()), self.query.text.as_deref())
+    }
+
+    /// How many items of a list the client asks for; `None` is all.
+    pub fn most_items(&self) -> Option<usize> {
+        self.query.values("limit").first()?.parse().ok().filter(|most| *most > 0)
+    }
+
+    /// The target with other values of some parameters.
+    pub fn target_with_values(&self, parameters: &[(&str, &[String])]) -> Option<Uri> {
+        let query = self.query.with_values(parameters);
+        uri(self.prefix() + self.path.endpoint(), query.as_deref())
+    }
+}
+
+fn uri(mut path: String, query: Option<&str>) -> Option<Uri> {
+    if let Some(query) = query {
+        path.push('?');
+        path.push_str(query);
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(path)).ok().map(Uri::from)
 }
 
 impl Denied {

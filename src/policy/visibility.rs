@@ -129,6 +129,43 @@ pub static NAMED_LISTS: &[&str] = &[
     ".BuildCacheUsage.Items",
 ];
 
+/// Keys of lists whose items name other objects, written like [`Rule::path`](super::redaction::Rule::path).
+pub static REFERENCE_LISTS: &[&str] = &[
+    "TaskTemplate.Networks",
+    "Spec.Networks",
+    "PreviousSpec.Networks",
+    "Endpoint.VirtualIPs",
+    "NetworksAttachments",
+];
+
+/// Keys of objects whose members are named by the ids of other objects.
+pub static REFERENCE_MAPS: &[&str] = &["Containers"];
+
+/// Keys of values that tell of objects that are not shown, and go with them: counts and warnings beside lists, and
+/// in a network the services that have tasks in it.
+pub static BESIDE_LISTS: &[&str] = &[
+    ".Warnings",
+    ".LayersSize",
+    ".BuilderSize",
+    "ImageUsage.ActiveCount",
+    "ImageUsage.TotalCount",
+    "ImageUsage.Reclaimable",
+    "ImageUsage.TotalSize",
+    "ContainerUsage.ActiveCount",
+    "ContainerUsage.TotalCount",
+    "ContainerUsage.Reclaimable",
+    "ContainerUsage.TotalSize",
+    "VolumeUsage.ActiveCount",
+    "VolumeUsage.TotalCount",
+    "VolumeUsage.Reclaimable",
+    "VolumeUsage.TotalSize",
+    "BuildCacheUsage.ActiveCount",
+    "BuildCacheUsage.TotalCount",
+    "BuildCacheUsage.Reclaimable",
+    "BuildCacheUsage.TotalSize",
+    "Services",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

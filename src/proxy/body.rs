@@ -10,6 +10,7 @@ use http_body_util::Full;
 use super::limits::RequestPermit;
 use super::state::InFlightGuard;
 use crate::filter::body::{BodyError, FilteredBody};
+use crate::filter::response::Source;
 use crate::telemetry::access_log::{AccessLogEntry, Ended};
 use crate::upstream::body::UpstreamBody;
 
@@ -25,7 +26,7 @@ pub struct ResponseBody {
 enum Content {
     Synthetic(Full<Bytes>),
     Upstream(Box<UpstreamBody>),
-    Filtered(Box<FilteredBody<UpstreamBody>>),
+    Filtered(Box<FilteredBody<Source>>),
     /// The engine broke off, or what it sent cannot be filtered. hyper drops what it has not yet sent when a
     /// body fails, so the failure is passed on one poll later than it came.
     Failed(Option<BodyError>),
@@ -52,7 +53,7 @@ impl ResponseBody {
 
     /// What is shown of the engine's body.
     pub fn filtered(
-        body: Box<FilteredBody<UpstreamBody>>,
+        body: Box<FilteredBody<Source>>,
         entry: Box<AccessLogEntry>,
         in_flight: InFlightGuard,
         permit: Option<RequestPermit>,

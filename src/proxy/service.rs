@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, Version};
+use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
 use super::body::ResponseBody;
 use super::limits::{RequestLimitExceeded, RequestLimiter, RequestLimits, RequestPermit};
 use super::state::{ConnectionState, InFlightGuard};
 use crate::filter::body::BodyError;
-use crate::filter::response::{Filter, Shown, Unfilterable};
+use crate::filter::lookup::{LookupError, NotShown};
+use crate::filter::response::{Filter, Scope, Shown, Unfilterable};
 use crate::http1::headers;
 use crate::http1::health_probe::is_health_probe;
 use crate::http1::synthetic::{ErrorPolicy, SyntheticResponse};
@@ -38,7 +39,7 @@ impl Service {
         limits: RequestLimits,
         errors: ErrorPolicy,
     ) -> Self {
-        let filter = Filter::new(&policy.view);
+        let filter = Filter::new(&policy.view, &upstream);
         Self { policy, filter, upstream, limiter: RequestLimiter::new(limits), errors }
     }
 
@@ -83,14 +84,54 @@ impl Service {
             let format = self.errors.format(request.version());
             return synthetic(SyntheticResponse::target_too_long(format), entry, in_flight);
         };
+        let (target, scope) = match self.resolve(allowed).await {
+            Ok((resolved, scope)) => (resolved.unwrap_or(target), scope),
+            Err(not_shown) => return self.not_shown(not_shown, entry, in_flight),
+        };
         let headers = self.request_headers(request.headers(), allowed.endpoint);
         match self.upstream.get(target, &headers, allowed.endpoint.response).await {
-            Ok(response) => self.show(response, allowed.endpoint, entry, in_flight, permit).await,
+            Ok(response) => self.show(response, allowed, &scope, entry, in_flight, permit).await,
             Err(error) => {
                 entry.ended = Ended::UpstreamError;
                 entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
                 entry.hint = self.upstream.hint(&error).map(str::to_owned);
                 synthetic(upstream_error(&error), entry, in_flight)
+            }
+        }
+    }
+
+    /// What to ask for instead of what the client named, and what of the answer is left out for what it names,
+    /// where not every object is shown.
+    async fn resolve(&self, allowed: &Allowed<'_>) -> Result<(Option<Uri>, Scope), NotShown> {
+        let Some(filter) = &self.filter else { return Ok((None, Scope::default())) };
+        // Boxed, because it is rare and large.
+        let both = async {
+            let target = filter.resolve(allowed).await?;
+            Ok((target, filter.scope(allowed).await?))
+        };
+        Box::pin(both).await
+    }
+
+    fn not_shown(
+        &self,
+        not_shown: NotShown,
+        mut entry: Box<AccessLogEntry>,
+        in_flight: InFlightGuard,
+    ) -> Response<ResponseBody> {
+        match not_shown {
+            NotShown::NoSuchObject(message) => {
+                entry.ended = Ended::Complete;
+                entry.error = Some("there is no such object, or it is not shown here".to_owned());
+                synthetic(SyntheticResponse::no_such_object(&message), entry, in_flight)
+            }
+            NotShown::Undecided(error) => {
+                entry.ended = Ended::UpstreamError;
+                entry.error = Some(error.to_string());
+                let response = match &error {
+                    LookupError::Upstream(error) => upstream_error(error),
+                    error => SyntheticResponse::bad_gateway(error),
+                };
+                synthetic(response, entry, in_flight)
             }
         }
     }
@@ -106,7 +147,8 @@ impl Service {
     async fn show(
         &self,
         mut response: Response<UpstreamBody>,
-        endpoint: &Endpoint,
+        allowed: &Allowed<'_>,
+        scope: &Scope,
         mut entry: Box<AccessLogEntry>,
         in_flight: InFlightGuard,
         permit: Option<RequestPermit>,
@@ -115,7 +157,7 @@ impl Service {
         // The engine's version is its connection's; hyper sets that of the client's.
         *response.version_mut() = Version::HTTP_11;
         let shown = match &self.filter {
-            Some(filter) => filter.show(response, endpoint).await,
+            Some(filter) => filter.show(response, allowed, scope).await,
             None => Ok(Shown::Whole(response)),
         };
         match shown {

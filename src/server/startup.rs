@@ -38,6 +38,15 @@ pub fn log_views(listeners: &[ListenerConfig]) {
     let unfiltered = names_where(listeners, |listener, row| {
         row.body == Body::Opaque && !listener.policy.view.redaction.is_none()
     });
+    let unlimited = names_where(listeners, |listener, row| {
+        !row.can_be_limited() && !listener.policy.view.visibility.is_everything()
+    });
+    if !unlimited.is_empty() {
+        tracing::warn!(
+            names = unlimited.join(","),
+            "these names tell of all objects whatever the setting only says"
+        );
+    }
     for name in unfiltered {
         tracing::warn!(name, "its answers are not JSON, so nothing of them is redacted");
     }

@@ -32,6 +32,7 @@ mod queries;
 mod raw_queries;
 mod refusals;
 mod upgrades;
+mod visibility;
 
 // Who waits, who leaves, who takes too much, and what breaks.
 mod clients;
