@@ -301,6 +301,8 @@ fn member(key: &str, value: &Tree, path: &[Option<&str>], is_map: bool, redactio
     let goes_in = |value: &Tree| walk(value, &inside, names_its_members(key, path, is_map), redaction);
     match (handling(key, matches!(value, Tree::String(_)), path, is_map, redaction), value) {
         (None, value) => goes_in(value),
+        (Some(Handling::EmptyObject), Tree::Array(_)) => goes_in(value),
+        (Some(Handling::EmptyObject), Tree::String(_) | Tree::Number(_) | Tree::Bool(_)) => value.clone(),
         (_, Tree::Null) => Tree::Null,
         (Some(Handling::Entries(entries)), Tree::Array(items)) => {
             Tree::Array(items.iter().filter(|item| keeps_item(item, entries, redaction)).cloned().collect())

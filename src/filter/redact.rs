@@ -305,7 +305,10 @@ impl Redactor {
                 self.hold_whole(self.tokens.depth(), Purpose::Action);
                 return Ok(());
             }
-            Some(Frame { is_object: true, .. }) => self.member.handling,
+            Some(Frame { is_object: true, .. }) => self
+                .member
+                .handling
+                .filter(|handling| *handling != Handling::EmptyObject || kind == Kind::Object),
             _ => None,
         };
         let filter = match (handling, kind) {

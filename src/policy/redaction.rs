@@ -238,6 +238,9 @@ pub enum Entries {
 pub enum Handling {
     /// It becomes the empty value of its type: `""`, `[]`, `{}`, `0`, `false`.
     Empty,
+    /// An object becomes empty. Anything else has no row: a container has an object `Volumes` below API 1.20, the
+    /// list of volumes an array.
+    EmptyObject,
     /// Its entries go, name and value, but for those that a pattern keeps: strings `NAME=VALUE` and objects
     /// with a `Name` in an array, members of an object. Anything else becomes empty.
     Entries(Entries),
@@ -323,6 +326,11 @@ pub static RULES: &[Rule] = &[
     empty("Mounts.Source", &[Paths]),
     empty("Binds", &[Paths]),
     empty("Mountpoint", &[Paths]),
+    // Below API 1.20: the sources of a container's mounts by their destinations.
+    Rule { path: ".Volumes", classes: Classes::of(&[Paths]), handling: Handling::EmptyObject },
+    // Of volumes of the driver `local`: what is mounted, and its layers.
+    empty("Options.device", &[Paths, Options]),
+    empty("Options.o", &[Paths, Options]),
     empty("LogPath", &[Paths]),
     empty("LogConfig.Path", &[Paths]),
     empty("HostsPath", &[Paths]),

@@ -191,6 +191,9 @@ fn member(key: &str, value: &Node, path: &[Option<&str>], is_map: bool, redactio
     let handling = json_bodies::handling(key, matches!(tree, Tree::String(_)), path, is_map, redaction);
     match (handling, value, &tree) {
         (None, ..) | (_, _, Tree::Null) => value.walk(&inside, is_inner_map, redaction),
+        (Some(Handling::EmptyObject), Node::Array(..) | Node::Scalar(_), _) => {
+            value.walk(&inside, is_inner_map, redaction)
+        }
         (Some(Handling::Entries(entries)), Node::Array(items, space), _) => {
             let stays = |item: &Item| json_bodies::keeps_item(&item.value.tree(), entries, redaction);
             list('[', ']', space, items.iter().map(|item| (item, item.value.written(), stays(item))))
