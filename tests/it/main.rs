@@ -33,6 +33,7 @@ mod raw_queries;
 mod refusals;
 mod upgrades;
 mod visibility;
+mod views;
 
 // Who waits, who leaves, who takes too much, and what breaks.
 mod clients;

@@ -2,7 +2,7 @@
 //! `tests/it/data/answer-classes.tsv` names for it, or stays for the reason that stands there.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use docker_proxy_acl::filter::json::Framing;
 use docker_proxy_acl::filter::redact::{Plan, Redactor};
@@ -126,8 +126,21 @@ impl Row {
     }
 }
 
+static ROWS: LazyLock<Vec<Row>> = LazyLock::new(rows);
+
+/// The classes that each alone redact a field of a real answer, and the pattern that says so; `None` if no row is
+/// of it.
+pub fn listed(operation: &str, path: &str) -> Option<(Classes, &'static str)> {
+    ROWS.iter().find(|row| row.is_of(operation, path)).map(|row| (row.classes, row.pattern))
+}
+
+/// The patterns of the fields that are redacted.
+pub fn redacted_patterns() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().filter(|row| !row.classes.is_empty()).map(|row| row.pattern)
+}
+
 /// Texts in a real answer that no row is of, by their paths.
-fn unlisted(operation: &str, answer: &Value) -> Vec<String> {
+pub fn unlisted(operation: &str, answer: &Value) -> Vec<String> {
     fn walk(path: &str, value: &Value, found: &mut dyn FnMut(&str)) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| walk(&format!("{path}[]"), item, found)),

@@ -4,7 +4,7 @@
 mod json_bodies;
 
 mod answers;
-mod fields;
+pub mod fields;
 mod fuzz;
 mod properties;
 mod speed;

@@ -117,6 +117,17 @@ pub fn get(socket: &Path, target: &str) -> Response {
     request(socket, "GET", target)
 }
 
+/// A `POST` of a JSON body with a connection of its own: how a test makes things at an engine.
+pub fn post(socket: &Path, target: &str, body: &serde_json::Value) -> Response {
+    let body = body.to_string();
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    parse(&raw(socket, (head + &body).as_bytes()))
+}
+
 /// Reads from a stream until what came satisfies `enough`, and gives it.
 pub fn read_until(stream: &mut impl Read, enough: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let mut all = Vec::new();

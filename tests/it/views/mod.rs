@@ -1,0 +1,7 @@
+//! Promise: what a view hides is nowhere in what a client gets from a real engine, and the rest is there.
+
+mod answers;
+mod docker_gen;
+mod filled;
+mod oracle;
+mod secrets;
