@@ -7,7 +7,10 @@
 //! accept4 brk close connect epoll_ctl epoll_wait exit_group fcntl futex getsockopt munmap ppoll read
 //! recvfrom rt_sigaction rt_sigreturn sendto shutdown sigaltstack socket statx unlink write writev
 //!
-//! and those that start a thread, which are a group of their own.
+//! and with the threads for the log and the watchdog, and with several threads that serve:
+//!
+//! clock_nanosleep clone epoll_create1 eventfd2 exit getrandom gettid madvise mmap mprotect prctl rseq
+//! rt_sigprocmask sched_getaffinity set_robust_list
 //!
 //! To them come those that libc, std, tokio and the kernel take in their place or beside them, when memory
 //! grows, on other versions and on other processors: each group says for what.

@@ -77,3 +77,24 @@ pub(super) fn of_all_threads() -> Vec<u64> {
 pub(super) fn is_polling(count: u64) -> bool {
     count % 2 == 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_is_odd_within_a_poll_and_even_after_it_also_if_that_panics() {
+        let own = || COUNT.with(|count| count.0.load(Ordering::Relaxed));
+        let (tell, told) = std::sync::mpsc::channel();
+        let mut task = Counted::new(async move {
+            tell.send(own()).expect("the test listens");
+            panic!("as a bug would");
+        });
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let polled =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Pin::new(&mut task).poll(&mut cx)));
+        assert!(polled.is_err());
+        assert!(is_polling(told.recv().unwrap()));
+        assert!(!is_polling(own()));
+    }
+}
