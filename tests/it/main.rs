@@ -32,8 +32,8 @@ mod queries;
 mod raw_queries;
 mod refusals;
 mod upgrades;
-mod visibility;
 mod views;
+mod visibility;
 
 // Who waits, who leaves, who takes too much, and what breaks.
 mod clients;

@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::tools::without_docker_variables;
+use super::tools::{stdout, without_docker_variables};
 use super::{TIMEOUT, eventually, process, until};
 
 /// A real engine that logs each call it dispatches.
@@ -53,6 +54,29 @@ impl Engine {
 
     pub fn docker(&self, args: &[&str]) -> Output {
         docker(&self.socket, args)
+    }
+
+    /// Makes it the only node of a swarm. An interface and a port of its own let several engines on a machine be
+    /// in swarms at the same time.
+    pub fn init_swarm(&self) {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let bridge = format!("com.docker.network.bridge.name=gw{}-{number}", std::process::id());
+        stdout(self.docker(&["network", "create", "-o", &bridge, "docker_gwbridge"]));
+        let port = (10_000 + std::process::id() % 30_000 + number).to_string();
+        let addresses =
+            ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:0", "--data-path-port", &port];
+        stdout(self.docker(&[&["swarm", "init"], &addresses[..]].concat()));
+    }
+
+    /// Ends what outlives a private engine otherwise: containers and interfaces.
+    pub fn leave_nothing_behind(&self) {
+        let _ = self.docker(&["swarm", "leave", "--force"]);
+        let containers = String::from_utf8(self.docker(&["ps", "-q"]).stdout).unwrap_or_default();
+        let _ =
+            self.docker(&["rm", "-f"].into_iter().chain(containers.split_whitespace()).collect::<Vec<_>>());
+        let _ = self.docker(&["network", "prune", "-f"]);
+        let _ = self.docker(&["network", "rm", "docker_gwbridge"]);
     }
 
     /// Everything that it logged so far.

@@ -30,13 +30,7 @@ pub struct Filled {
 /// The engine that is filled now, or a new one.
 pub fn filled() -> Arc<Filled> {
     static SHARED: Mutex<Weak<Filled>> = Mutex::new(Weak::new());
-    // A test that failed while it filled the engine leaves the next one to try again.
-    let mut shared = SHARED.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    shared.upgrade().unwrap_or_else(|| {
-        let filled = Arc::new(Filled::new());
-        *shared = Arc::downgrade(&filled);
-        filled
-    })
+    super::shared(&SHARED, Filled::new)
 }
 
 /// The texts that must be nowhere if a class is redacted.
@@ -327,10 +321,7 @@ impl Filled {
     }
 
     fn swarm(&self) {
-        // With an interface of its own, for another engine on this machine may be in a swarm too.
-        let bridge = format!("com.docker.network.bridge.name=gw{}", std::process::id());
-        self.docker(&["network", "create", "-o", &bridge, "docker_gwbridge"]);
-        self.docker(&["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:0"]);
+        self.engine.init_swarm();
         let swarm = self.get("/swarm");
         let mut spec = swarm["Spec"].clone();
         spec["Labels"] = json!({ format!("secret.{LABEL}"): LABEL });
@@ -543,9 +534,6 @@ impl Filled {
 
 impl Drop for Filled {
     fn drop(&mut self) {
-        // What outlives the engine otherwise.
-        let _ = self.engine.docker(&["swarm", "leave", "--force"]);
-        let _ = self.engine.docker(&["rm", "-f", "web", "still"]);
-        let _ = self.engine.docker(&["network", "rm", "docker_gwbridge", "back"]);
+        self.engine.leave_nothing_behind();
     }
 }
