@@ -73,74 +73,88 @@ fn comparable(row: &Endpoint, answer: &Response) -> Vec<Value> {
     }
 }
 
+/// What the answers held.
+#[derive(Default)]
+struct Findings {
+    /// Rows and classes of which the engine's own answers held a marker.
+    seen: BTreeSet<(&'static str, String)>,
+    faults: BTreeSet<String>,
+}
+
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn each_class_hides_its_markers_in_every_answer_and_changes_nothing_else() {
     let filled = filled();
     let proxies = Redacting::each(&filled);
-    let mut seen = BTreeSet::new();
-    let mut faults = BTreeSet::new();
-    let rows = ENGINE.endpoints().iter().filter(|row| row.body.is_json());
-    for (row, target) in rows.flat_map(|row| filled.targets(row).into_iter().map(move |target| (row, target)))
-    {
+    let mut findings = Findings::default();
+    for row in ENGINE.endpoints().iter().filter(|row| row.body.is_json()) {
         // Of figures alone there is one version, for the engine takes its time for them.
         let versions: &[&str] = if row.name == "containers:stats" { &[""] } else { &["", "/v1.19"] };
-        for version in versions {
-            let target = format!("{version}{target}");
-            // Until the engine's own answer is the same before and after.
-            let (direct, shown) = (0..20)
-                .find_map(|_| {
-                    let (before, shown, after) = ask(filled.socket(), &proxies, &target);
-                    note_markers(row, &before, &proxies, &shown, &mut seen, &mut faults);
-                    let is_json = before.header("Content-Type") == Some("application/json");
-                    let is_same = !is_json || comparable(row, &before) == comparable(row, &after);
-                    is_same.then_some((before, shown))
-                })
-                .unwrap_or_else(|| panic!("{target} is answered otherwise each time"));
-            for (redacting, shown) in proxies.iter().zip(&shown) {
-                let differences = differences(row, redacting.classes, &direct, shown);
-                faults.extend(
-                    differences
-                        .into_iter()
-                        .map(|what| format!("{target} without {}: {what}", redacting.classes)),
-                );
+        for target in filled.targets(row) {
+            for version in versions {
+                findings.try_target(row, &format!("{version}{target}"), filled.socket(), &proxies);
             }
         }
     }
+    let Findings { seen, faults } = findings;
     assert!(faults.is_empty(), "{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
-    let held =
-        ENGINE.endpoints().iter().flat_map(|row| row.holds.iter().map(|class| (row.name, class.to_string())));
+    let rows = ENGINE.endpoints().iter();
+    let held = rows.flat_map(|row| row.holds.iter().map(|class| (row.name, class.to_string())));
     let unseen: BTreeSet<(&str, String)> = held.filter(|held| !seen.contains(held)).collect();
-    let expected: BTreeSet<(&str, String)> = UNSEEN
-        .iter()
-        .flat_map(|(name, classes)| classes.split(',').map(|class| (*name, class.to_owned())))
-        .collect();
-    assert_eq!(unseen, expected, "no answer held a marker of these");
+    let expected =
+        UNSEEN.iter().flat_map(|(name, classes)| classes.split(',').map(|class| (*name, class.to_owned())));
+    assert_eq!(unseen, expected.collect(), "no answer held a marker of these");
 }
 
-/// Notes whose markers an engine's answer holds, and which of them came through.
-fn note_markers(
-    row: &'static Endpoint,
-    direct: &Response,
-    proxies: &[Redacting],
-    shown: &[Response],
-    seen: &mut BTreeSet<(&'static str, String)>,
-    faults: &mut BTreeSet<String>,
-) {
-    for (redacting, shown) in proxies.iter().zip(shown) {
+impl Findings {
+    fn try_target(&mut self, row: &'static Endpoint, target: &str, engine: &Path, proxies: &[Redacting]) {
+        // Until the engine's own answer is the same before and after.
+        let tries = (0..20).find_map(|_| {
+            let (before, shown, after) = ask(engine, proxies, target);
+            for (redacting, shown) in proxies.iter().zip(&shown) {
+                self.look_for_markers(row, redacting, &before, shown);
+            }
+            let is_same = !is_json(&before) || comparable(row, &before) == comparable(row, &after);
+            is_same.then_some((before, shown))
+        });
+        let (direct, shown) = tries.unwrap_or_else(|| panic!("{target} is answered otherwise each time"));
+        for (redacting, shown) in proxies.iter().zip(&shown) {
+            let classes = redacting.classes;
+            let differences = differences(row, classes, &direct, shown).into_iter();
+            self.faults.extend(differences.map(|what| format!("{target} without {classes}: {what}")));
+        }
+    }
+
+    /// Notes whether the engine's own answer holds markers, and whether one came through.
+    fn look_for_markers(
+        &mut self,
+        row: &'static Endpoint,
+        redacting: &Redacting,
+        direct: &Response,
+        shown: &Response,
+    ) {
         for marker in &redacting.markers {
             if http::contains(&direct.body, marker) {
-                seen.insert((row.name, redacting.classes.to_string()));
+                self.seen.insert((row.name, redacting.classes.to_string()));
             }
             let head = format!("{} {:?}", shown.status_line, shown.headers);
             if http::contains(&shown.body, marker) || head.contains(marker) {
-                let text = shown.text();
-                let at = text.find(marker).unwrap_or(0);
-                let around: String = text.chars().skip(at.saturating_sub(100)).take(160).collect();
-                faults.insert(format!("{} without {}: {marker} in {around}", row.path, redacting.classes));
+                let around = around(&shown.text(), marker);
+                self.faults
+                    .insert(format!("{} without {}: {marker} in {around}", row.path, redacting.classes));
             }
         }
     }
+}
+
+/// A text with a little of what stands around it.
+pub fn around(text: &str, word: &str) -> String {
+    let at = text.find(word).unwrap_or(0);
+    text.chars().skip(at.saturating_sub(100)).take(160).collect()
+}
+
+fn is_json(answer: &Response) -> bool {
+    answer.header("Content-Type") == Some("application/json")
 }
 
 /// What of an answer is other than it should be.
@@ -148,7 +162,7 @@ fn differences(row: &Endpoint, classes: Classes, direct: &Response, shown: &Resp
     if row.name == "containers:top" && shown.status() == 400 {
         return Vec::new(); // options of ps that show more than its own columns
     }
-    if direct.header("Content-Type") != Some("application/json") {
+    if !is_json(direct) {
         // Errors of old versions of the API are plain text, which is not filtered.
         let is_refused = direct.status() >= 400 && shown.status() == 502;
         return if is_refused { Vec::new() } else { vec![format!("{shown:?}")] };

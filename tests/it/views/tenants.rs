@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::{Value, json};
 
 use super::filled::padded_base64;
+use super::secrets::around;
 use crate::support::engine::Engine;
 use crate::support::http::{self, Response, get_head};
 use crate::support::library::{ENGINE, Endpoint, every_name};
@@ -378,8 +379,7 @@ fn nothing_of_another_tenant_is_seen_whatever_is_asked_for() {
             requests += 1;
             let answer = proxy.get(&target);
             for text in theirs.iter().filter(|text| http::contains(&answer.body, text)) {
-                let at = answer.text().find(text.as_str()).unwrap_or(0);
-                let around: String = answer.text().chars().skip(at.saturating_sub(80)).take(140).collect();
+                let around = around(&answer.text(), text);
                 faults.insert(format!("{}: {text} in ...{around}", row.path));
             }
         }
