@@ -752,6 +752,25 @@ mod tests {
     }
 
     #[test]
+    fn the_mounts_of_an_old_container_go_and_a_list_of_volumes_stays() {
+        for (answer, left) in [
+            (r#"{"Volumes":{"/data":"/srv"}}"#, r#"{"Volumes":{}}"#),
+            (
+                r#"{"Volumes":[{"Name":"a","Mountpoint":"/srv"}]}"#,
+                r#"{"Volumes":[{"Name":"a","Mountpoint":""}]}"#,
+            ),
+            (r#"{"Volumes":null}"#, r#"{"Volumes":null}"#),
+            (r#"{"Config":{"Volumes":{"/data":{}}}}"#, r#"{"Config":{"Volumes":{"/data":{}}}}"#),
+            (
+                r#"{"Options":{"type":"none","o":"bind","device":"/srv"}}"#,
+                r#"{"Options":{"type":"none","o":"","device":""}}"#,
+            ),
+        ] {
+            assert_eq!(shown("paths", answer), left);
+        }
+    }
+
+    #[test]
     fn an_object_of_a_sequence_goes_out_when_it_is_complete() {
         let mut redactor = Redactor::new(plan("all", &[], &[]), Framing::Sequence, Lists::None);
         for (event, left) in [

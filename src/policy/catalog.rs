@@ -184,7 +184,7 @@ static ENDPOINTS: &[Endpoint] = &[
         .holds(&[Labels, Options, Tokens]),
     row("events", "/events").grouped()
         .exposes("what happens on the engine as it happens, with names and labels")
-        .streaming().quiet().sequence().holds(&[Commands, Labels])
+        .streaming().quiet().sequence().holds(&[Commands, Labels, Paths])
         .takes(&[parameter("filters", Filters), parameter("since", Timestamp), parameter("until", Timestamp)]),
     row("info", "/info").grouped()
         .exposes("the host: kernel, memory, registries, proxies, plugins, swarm state")

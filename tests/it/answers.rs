@@ -116,7 +116,8 @@ fn every_row_is_answered_with_its_own_name_and_refused_without() {
             assert_eq!(answer.text(), http::get(engine.socket(), &target).text());
         } else {
             let path = target.split('?').next().unwrap();
-            let asked = engine.calls().iter().any(|call| call.split('?').next() == Some(&format!("GET {path}")));
+            let asked =
+                engine.calls().iter().any(|call| call.split('?').next() == Some(&format!("GET {path}")));
             assert!(asked, "the engine was asked for {target}");
         }
         let fine = !matches!(
@@ -190,7 +191,9 @@ fn names_that_look_like_routes_are_names() {
 fn the_engine_s_own_errors_arrive_as_they_are() {
     let engine = Engine::shared();
     let proxy = Proxy::builder(engine.socket()).allow("containers,version").start();
-    for target in ["/containers/none-such/json", "/v9.99/version", "/containers/json?filters={\"none-such\":[\"x\"]}"] {
+    for target in
+        ["/containers/none-such/json", "/v9.99/version", "/containers/json?filters={\"none-such\":[\"x\"]}"]
+    {
         let (through, direct) = (proxy.get(target), http::get(engine.socket(), target));
         assert!(through.status() >= 400, "{through:?}");
         assert_eq!(but_for_the_date(&through).body, direct.body, "{target}");

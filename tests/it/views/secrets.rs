@@ -100,6 +100,8 @@ fn each_class_hides_its_markers_in_every_answer_and_changes_nothing_else() {
     assert!(faults.is_empty(), "{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
     let rows = ENGINE.endpoints().iter();
     let held = rows.flat_map(|row| row.holds.iter().map(|class| (row.name, class.to_string())));
+    // An event of a reloaded engine is there only if another test has just reloaded it.
+    let held = held.filter(|held| *held != ("events", "paths".to_owned()));
     let unseen: BTreeSet<(&str, String)> = held.filter(|held| !seen.contains(held)).collect();
     let expected =
         UNSEEN.iter().flat_map(|(name, classes)| classes.split(',').map(|class| (*name, class.to_owned())));
