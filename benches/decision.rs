@@ -38,7 +38,7 @@ fn verdict(criterion: &mut Criterion) {
         for (name, path) in PATHS {
             group.bench_function(*name, |bencher| {
                 bencher.iter(|| {
-                    black_box(acl.judge(black_box(&Method::GET), black_box(path), None));
+                    black_box(acl.authorize(black_box(&Method::GET), black_box(path), None));
                 })
             });
         }

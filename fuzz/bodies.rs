@@ -36,10 +36,10 @@ pub fn path(bytes: &[u8]) {
     }
     static EVERYTHING: LazyLock<Acl> =
         LazyLock::new(|| Acl::from_names(&ENGINE, names::all(&ENGINE)).expect("the names are names"));
-    if let Verdict::Allowed(allowed) = EVERYTHING.judge(&Method::GET, raw, None) {
+    if let Verdict::Allowed(allowed) = EVERYTHING.authorize(&Method::GET, raw, None) {
         assert_is(allowed.path.as_str(), allowed.endpoint.name);
     }
-    assert!(!matches!(EVERYTHING.judge(&Method::POST, raw, None), Verdict::Allowed(_)));
+    assert!(!matches!(EVERYTHING.authorize(&Method::POST, raw, None), Verdict::Allowed(_)));
 }
 
 /// Whatever a client sends, the engine is asked only for what was named, and the connection ends.

@@ -30,7 +30,7 @@ fn explain(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String
         Ok(target) => target,
         Err(error) => return (CommandOutcome::Failure, format!("400: {error}")),
     };
-    let denied = match policy.acl.judge(&method, target.path(), target.query()) {
+    let denied = match policy.acl.authorize(&method, target.path(), target.query()) {
         Verdict::Allowed(allowed) => return (CommandOutcome::Success, explain_allowed(policy, &allowed)),
         Verdict::Denied(denied) => denied,
     };

@@ -54,7 +54,7 @@ struct Actor {
 }
 
 /// Decides on events one after the other.
-struct Judge {
+struct Decider {
     lookup: Lookup,
     /// The version prefix that the client asked with.
     prefix: String,
@@ -63,7 +63,7 @@ struct Judge {
     has_begun: bool,
 }
 
-impl Judge {
+impl Decider {
     async fn shows(&mut self, event: &[u8]) -> bool {
         self.begin().await;
         let Ok(event) = serde_json::from_slice::<Event>(event) else { return false };
@@ -191,7 +191,7 @@ impl Splitter {
     }
 }
 
-type Decision = Pin<Box<dyn Future<Output = (Judge, Bytes, bool)> + Send>>;
+type Decision = Pin<Box<dyn Future<Output = (Decider, Bytes, bool)> + Send>>;
 
 /// A body of events without those of objects that are not visible.
 pub struct VisibleEvents<B> {
@@ -199,20 +199,20 @@ pub struct VisibleEvents<B> {
     splitter: Splitter,
     whole: VecDeque<Bytes>,
     /// `None` while it decides.
-    judge: Option<Judge>,
+    decider: Option<Decider>,
     deciding: Option<Decision>,
 }
 
 impl<B> VisibleEvents<B> {
     /// The events of `body`, judged by asking the engine with a version prefix.
     pub fn new(body: B, lookup: Lookup, prefix: String) -> Self {
-        let judge =
-            Judge { lookup, prefix, visible: HashSet::new(), hidden: HashSet::new(), has_begun: false };
+        let decider =
+            Decider { lookup, prefix, visible: HashSet::new(), hidden: HashSet::new(), has_begun: false };
         Self {
             body,
             splitter: Splitter { tokens: Tokenizer::new(Framing::Sequence), held: Vec::new(), before: 0 },
             whole: VecDeque::new(),
-            judge: Some(judge),
+            decider: Some(decider),
             deciding: None,
         }
     }
@@ -229,18 +229,18 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> Body for VisibleEven
         let this = &mut *self;
         loop {
             if let Some(deciding) = &mut this.deciding {
-                let (judge, event, is_shown) = ready!(deciding.as_mut().poll(cx));
-                (this.judge, this.deciding) = (Some(judge), None);
+                let (decider, event, is_shown) = ready!(deciding.as_mut().poll(cx));
+                (this.decider, this.deciding) = (Some(decider), None);
                 if is_shown {
                     return Poll::Ready(Some(Ok(Frame::data(event))));
                 }
             }
             if let Some(event) = this.whole.pop_front() {
-                if let Some(mut judge) = this.judge.take() {
+                if let Some(mut decider) = this.decider.take() {
                     this.deciding = Some(Box::pin(async move {
                         let text = event.strip_prefix(b"\x1e").unwrap_or(&event);
-                        let is_shown = judge.shows(text).await;
-                        (judge, event, is_shown)
+                        let is_shown = decider.shows(text).await;
+                        (decider, event, is_shown)
                     }));
                 }
                 continue;

@@ -31,9 +31,9 @@ enum Place {
 impl Place {
     fn of(key: &[u8], plan: &Plan) -> Self {
         match key {
-            b"Target" | b"NetworkID" | b"ServiceID" if plan.judges_references() => Place::Reference,
-            b"Network" if plan.judges_references() => Place::Network,
-            _ if plan.judges_references() => Place::Other,
+            b"Target" | b"NetworkID" | b"ServiceID" if plan.decides_by_references() => Place::Reference,
+            b"Network" if plan.decides_by_references() => Place::Network,
+            _ if plan.decides_by_references() => Place::Other,
             b"Name" => Place::Name,
             b"Names" => Place::Names,
             b"RepoTags" => Place::Tags,
@@ -103,7 +103,7 @@ impl Item {
                 let Some((text, from)) = self.text.take() else { return false };
                 self.earlier.extend_from_slice(&chunk[from..tokens.position()]);
                 self.earlier.pop(); // the quote
-                return self.judge(text, plan);
+                return self.chooses(text, plan);
             }
             _ => {}
         }
@@ -144,7 +144,7 @@ impl Item {
         }
     }
 
-    fn judge(&self, text: Text, plan: &Plan) -> bool {
+    fn chooses(&self, text: Text, plan: &Plan) -> bool {
         let decoded;
         let bytes = if self.earlier.contains(&b'\\') {
             decoded = json::unescaped(&self.earlier);

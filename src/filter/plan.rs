@@ -151,7 +151,7 @@ impl Plan {
     }
 
     /// Whether items are judged by the objects that they name.
-    pub(super) fn judges_references(&self) -> bool {
+    pub(super) fn decides_by_references(&self) -> bool {
         self.named.is_some()
     }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use http::Uri;
 
-use super::head::HeadError;
+use super::error::HeadError;
 
 /// The target with each byte escaped that a URI must not hold raw, in the path or in the query; borrowed
 /// when there is none. What is escaped already stays, bad escapes too: they are the engine's to judge.

@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use super::catalog::{Catalog, Endpoint};
+use super::catalog::Catalog;
+use super::endpoint::Endpoint;
 use super::names::{self, UnknownName};
 use super::path::CanonicalPath;
 use super::query::Query;
@@ -60,8 +61,8 @@ impl Acl {
     }
 
     /// The verdict on a request with this method, this path and this query.
-    pub fn judge<'a>(&self, method: &Method, path: &'a str, query: Option<&'a str>) -> Verdict<'a> {
-        match self.judge_get(path, query) {
+    pub fn authorize<'a>(&self, method: &Method, path: &'a str, query: Option<&'a str>) -> Verdict<'a> {
+        match self.authorize_get(path, query) {
             allowed @ Verdict::Allowed(_) if method == Method::GET => allowed,
             // Whatever the path: the answer does not tell which paths are enabled.
             Verdict::Allowed(Allowed { endpoint, .. }) => {
@@ -74,7 +75,7 @@ impl Acl {
         }
     }
 
-    fn judge_get<'a>(&self, path: &'a str, query: Option<&'a str>) -> Verdict<'a> {
+    fn authorize_get<'a>(&self, path: &'a str, query: Option<&'a str>) -> Verdict<'a> {
         let path = match CanonicalPath::parse(path) {
             Ok(path) => path,
             Err(error) => return Verdict::Denied(Denied::new(Reason::Malformed(error), None)),
@@ -83,7 +84,7 @@ impl Acl {
             Route::Endpoint(row) => {
                 let endpoint = &self.catalog.endpoints()[row];
                 if self.enabled[row] {
-                    return self.judge_enabled(endpoint, path, query);
+                    return self.authorize_enabled(endpoint, path, query);
                 }
                 (Reason::NotAllowed(endpoint), Some(endpoint))
             }
@@ -95,7 +96,7 @@ impl Acl {
     }
 
     /// The verdict on a GET of an enabled endpoint.
-    fn judge_enabled<'a>(
+    fn authorize_enabled<'a>(
         &self,
         endpoint: &'static Endpoint,
         path: CanonicalPath<'a>,

@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod catalog;
+pub mod endpoint;
 pub mod load;
 pub mod names;
 pub mod object;
@@ -20,7 +21,8 @@ pub mod view;
 pub mod visibility;
 
 pub use acl::Acl;
-pub use catalog::{Body, Catalog, DeniedPath, Endpoint, ResponseKind};
+pub use catalog::Catalog;
+pub use endpoint::{Body, DeniedPath, Endpoint, ResponseKind};
 pub use load::{Charge, Load};
 pub use names::UnknownName;
 pub use path::{CanonicalPath, PathError};

@@ -2,7 +2,8 @@
 
 use thiserror::Error;
 
-use super::catalog::{Catalog, Endpoint};
+use super::catalog::Catalog;
+use super::endpoint::Endpoint;
 
 /// A name that is in no row of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

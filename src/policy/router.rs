@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::catalog::{DeniedPath, Endpoint};
+use super::endpoint::{DeniedPath, Endpoint};
 use super::path::CanonicalPath;
 
 /// What a path leads to.

@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use thiserror::Error;
 
-use super::catalog::{DeniedPath, Endpoint};
+use super::endpoint::{DeniedPath, Endpoint};
 use super::load::Charge;
 use super::path::{CanonicalPath, PathError};
 use super::query::{Query, QueryError};

@@ -1,6 +1,6 @@
 //! What of an allowed answer is shown: what is redacted out of it, and which objects are in it at all.
 
-use super::catalog::{Body, Endpoint};
+use super::endpoint::{Body, Endpoint};
 use super::redaction::{Class, Redaction};
 use super::visibility::Visibility;
 

@@ -14,13 +14,20 @@ use crate::filter::response::Source;
 use crate::telemetry::access_log::{AccessLogEntry, Ended};
 use crate::upstream::body::UpstreamBody;
 
-/// A body, and what ends with it: the request's access-log entry, and its being in flight.
+/// What goes on for as long as a request is not answered to its end.
+pub struct Pending {
+    /// What will be told of it.
+    pub entry: Box<AccessLogEntry>,
+    /// That its connection is giving an answer.
+    pub in_flight: InFlightGuard,
+    /// Its place among the answers in flight, if it takes one.
+    pub permit: Option<RequestPermit>,
+}
+
+/// A body, and what ends with it.
 pub struct ResponseBody {
     content: Content,
-    entry: Box<AccessLogEntry>,
-    in_flight: InFlightGuard,
-    /// Its place among the answers in flight, if it takes one.
-    _permit: Option<RequestPermit>,
+    pending: Pending,
 }
 
 enum Content {
@@ -33,53 +40,48 @@ enum Content {
 }
 
 impl ResponseBody {
-    /// A body that was made here.
-    pub fn synthetic(body: Full<Bytes>, entry: Box<AccessLogEntry>, in_flight: InFlightGuard) -> Self {
-        Self { content: Content::Synthetic(body), entry, in_flight, _permit: None }
+    /// A body that was made here, for a request that has ended as its entry says.
+    pub fn synthetic(body: Full<Bytes>, mut pending: Pending) -> Self {
+        // It costs the engine nothing.
+        pending.permit = None;
+        Self { content: Content::Synthetic(body), pending }
     }
 
     /// The engine's body.
-    pub fn upstream(
-        body: UpstreamBody,
-        entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
-        permit: Option<RequestPermit>,
-    ) -> Self {
-        let content = Content::Upstream(Box::new(body));
-        let mut body = Self { content, entry, in_flight, _permit: permit };
+    pub fn upstream(body: UpstreamBody, pending: Pending) -> Self {
+        let mut body = Self { content: Content::Upstream(Box::new(body)), pending };
         body.note_end();
         body
     }
 
     /// What is shown of the engine's body.
-    pub fn filtered(
-        body: Box<FilteredBody<Source>>,
-        entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
-        permit: Option<RequestPermit>,
-    ) -> Self {
-        Self { content: Content::Filtered(body), entry, in_flight, _permit: permit }
+    pub fn filtered(body: Box<FilteredBody<Source>>, pending: Pending) -> Self {
+        Self { content: Content::Filtered(body), pending }
     }
 
     /// hyper asks for nothing more once a body says that it has ended.
     fn note_end(&mut self) {
-        if let Content::Upstream(body) = &self.content
-            && body.is_end_stream()
-        {
-            self.entry.ended = Ended::Complete;
+        let ended = match &self.content {
+            Content::Upstream(body) => body.is_end_stream(),
+            Content::Filtered(body) => body.is_end_stream(),
+            // What was made here has ended as its entry says; what failed has as well.
+            Content::Synthetic(_) | Content::Failed(_) => false,
+        };
+        if ended {
+            self.pending.entry.ended = Ended::Complete;
         }
     }
 
     fn note_frame(&mut self, frame: &Frame<Bytes>) {
-        self.entry.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.pending.entry.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         self.note_end();
     }
 
     fn note_failure(&mut self, error: &BodyError) {
-        self.entry.ended = match error {
+        self.pending.entry.ended = match error {
             BodyError::Upstream(_) => Ended::UpstreamAborted,
             BodyError::Filter(_) => {
-                self.entry.error = Some(error.to_string());
+                self.pending.entry.error = Some(error.to_string());
                 Ended::FilterFailed
             }
         };
@@ -88,9 +90,9 @@ impl ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        if let Some(reason) = self.in_flight.cut_reason() {
-            self.entry.ended = Ended::ClientTooSlow;
-            self.entry.error = Some(reason.to_owned());
+        if let Some(reason) = self.pending.in_flight.cut_reason() {
+            self.pending.entry.ended = Ended::ClientTooSlow;
+            self.pending.entry.error = Some(reason.to_owned());
         }
     }
 }
@@ -116,7 +118,7 @@ impl Body for ResponseBody {
         match &frame {
             Some(Ok(frame)) => self.note_frame(frame),
             None if matches!(self.content, Content::Synthetic(_)) => {}
-            None => self.entry.ended = Ended::Complete,
+            None => self.pending.entry.ended = Ended::Complete,
             Some(Err(error)) => {
                 self.note_failure(error);
                 self.content = Content::Failed(frame.and_then(Result::err));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
-use super::body::ResponseBody;
-use super::limits::{RequestLimitExceeded, RequestLimiter, RequestLimits, RequestPermit};
-use super::state::{ConnectionState, InFlightGuard};
+use super::body::{Pending, ResponseBody};
+use super::limits::{RequestLimitExceeded, RequestLimiter, RequestLimits};
+use super::state::ConnectionState;
 use crate::filter::body::BodyError;
 use crate::filter::lookup::{LookupError, NotShown};
 use crate::filter::response::{Filter, Scope, Shown, Unfilterable};
@@ -55,15 +55,18 @@ impl Service {
         client: &Client,
         state: &Arc<ConnectionState>,
     ) -> Response<ResponseBody> {
-        let in_flight = state.begin();
         let entry = Box::new(AccessLogEntry::begin(client, request.method(), request.uri()));
+        let mut pending = Pending { entry, in_flight: state.begin(), permit: None };
         let uri = request.uri();
-        match self.policy.acl.judge(request.method(), uri.path(), uri.query()) {
+        match self.policy.acl.authorize(request.method(), uri.path(), uri.query()) {
             Verdict::Allowed(allowed) => match self.limiter.try_acquire(&client.peer, allowed.charge()) {
-                Ok(permit) => self.forward(&allowed, &request, entry, in_flight, permit).await,
-                Err(exceeded) => self.limit(exceeded, &allowed, &request, entry, in_flight),
+                Ok(permit) => {
+                    pending.permit = permit;
+                    self.forward(&allowed, &request, pending).await
+                }
+                Err(exceeded) => self.limit(exceeded, &allowed, &request, pending),
             },
-            Verdict::Denied(denied) => self.deny(&denied, &request, entry, in_flight),
+            Verdict::Denied(denied) => self.deny(&denied, &request, pending),
         }
     }
 
@@ -71,31 +74,29 @@ impl Service {
         &self,
         allowed: &Allowed<'_>,
         request: &Request<Incoming>,
-        mut entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
-        permit: Option<RequestPermit>,
+        mut pending: Pending,
     ) -> Response<ResponseBody> {
-        in_flight.expect(allowed.endpoint.response);
-        entry.forward(allowed.endpoint.name);
-        entry.note_left_out(&allowed.query.left_out);
+        pending.in_flight.expect(allowed.endpoint.response);
+        pending.entry.forward(allowed.endpoint.name);
+        pending.entry.note_left_out(&allowed.query.left_out);
         let Some(target) = allowed.target() else {
-            entry.outcome = Outcome::Rejected;
-            entry.ended = Ended::Complete;
+            pending.entry.outcome = Outcome::Rejected;
+            pending.entry.ended = Ended::Complete;
             let format = self.errors.format(request.version());
-            return synthetic(SyntheticResponse::target_too_long(format), entry, in_flight);
+            return synthetic(SyntheticResponse::target_too_long(format), pending);
         };
         let (target, scope) = match self.resolve(allowed).await {
             Ok((resolved, scope)) => (resolved.unwrap_or(target), scope),
-            Err(not_shown) => return self.not_shown(not_shown, entry, in_flight),
+            Err(not_shown) => return self.not_shown(not_shown, pending),
         };
         let headers = self.request_headers(request.headers(), allowed.endpoint);
         match self.upstream.get(target, &headers, allowed.endpoint.response).await {
-            Ok(response) => self.show(response, allowed, &scope, entry, in_flight, permit).await,
+            Ok(response) => self.show(response, allowed, &scope, pending).await,
             Err(error) => {
-                entry.ended = Ended::UpstreamError;
-                entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
-                entry.hint = self.upstream.hint(&error).map(str::to_owned);
-                synthetic(upstream_error(&error), entry, in_flight)
+                pending.entry.ended = Ended::UpstreamError;
+                pending.entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
+                pending.entry.hint = self.upstream.hint(&error).map(str::to_owned);
+                synthetic(upstream_error(&error), pending)
             }
         }
     }
@@ -112,26 +113,21 @@ impl Service {
         Box::pin(both).await
     }
 
-    fn not_shown(
-        &self,
-        not_shown: NotShown,
-        mut entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
-    ) -> Response<ResponseBody> {
+    fn not_shown(&self, not_shown: NotShown, mut pending: Pending) -> Response<ResponseBody> {
         match not_shown {
             NotShown::NoSuchObject(message) => {
-                entry.ended = Ended::Complete;
-                entry.error = Some("there is no such object, or it is not shown here".to_owned());
-                synthetic(SyntheticResponse::no_such_object(&message), entry, in_flight)
+                pending.entry.ended = Ended::Complete;
+                pending.entry.error = Some("there is no such object, or it is not shown here".to_owned());
+                synthetic(SyntheticResponse::no_such_object(&message), pending)
             }
             NotShown::Undecided(error) => {
-                entry.ended = Ended::UpstreamError;
-                entry.error = Some(error.to_string());
+                pending.entry.ended = Ended::UpstreamError;
+                pending.entry.error = Some(error.to_string());
                 let response = match &error {
                     LookupError::Upstream(error) => upstream_error(error),
                     error => SyntheticResponse::bad_gateway(error),
                 };
-                synthetic(response, entry, in_flight)
+                synthetic(response, pending)
             }
         }
     }
@@ -149,9 +145,7 @@ impl Service {
         mut response: Response<UpstreamBody>,
         allowed: &Allowed<'_>,
         scope: &Scope,
-        mut entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
-        permit: Option<RequestPermit>,
+        mut pending: Pending,
     ) -> Response<ResponseBody> {
         headers::strip_hop_by_hop(response.headers_mut());
         // The engine's version is its connection's; hyper sets that of the client's.
@@ -162,20 +156,20 @@ impl Service {
         };
         match shown {
             Ok(Shown::Whole(response)) => {
-                entry.head(response.status());
-                response.map(|body| ResponseBody::upstream(body, entry, in_flight, permit))
+                pending.entry.head(response.status());
+                response.map(|body| ResponseBody::upstream(body, pending))
             }
             Ok(Shown::Filtered(response)) => {
-                entry.head(response.status());
-                response.map(|body| ResponseBody::filtered(body, entry, in_flight, permit))
+                pending.entry.head(response.status());
+                response.map(|body| ResponseBody::filtered(body, pending))
             }
             Err(error) => {
-                entry.error = Some(error.to_string());
-                entry.ended = match &error {
+                pending.entry.error = Some(error.to_string());
+                pending.entry.ended = match &error {
                     Unfilterable::Body(BodyError::Upstream(_)) => Ended::UpstreamAborted,
                     _ => Ended::FilterFailed,
                 };
-                synthetic(SyntheticResponse::bad_gateway(error), entry, in_flight)
+                synthetic(SyntheticResponse::bad_gateway(error), pending)
             }
         }
     }
@@ -184,8 +178,7 @@ impl Service {
         &self,
         denied: &Denied,
         request: &Request<Incoming>,
-        mut entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
+        mut pending: Pending,
     ) -> Response<ResponseBody> {
         let (method, format) = (request.method(), self.errors.format(request.version()));
         let reason = denied.public_reason();
@@ -198,13 +191,13 @@ impl Service {
                 (Outcome::Denied, SyntheticResponse::not_found(format, reason))
             }
         };
-        entry.endpoint = denied.endpoint.map(|endpoint| endpoint.name);
-        entry.outcome = outcome;
-        entry.ended = Ended::Complete;
-        entry.error = Some(denied.reason.to_string());
-        entry.hint = Some(denied.hint(method));
-        entry.routine = is_health_probe(request) || denied.is_version_negotiation(method);
-        synthetic(response, entry, in_flight)
+        pending.entry.endpoint = denied.endpoint.map(|endpoint| endpoint.name);
+        pending.entry.outcome = outcome;
+        pending.entry.ended = Ended::Complete;
+        pending.entry.error = Some(denied.reason.to_string());
+        pending.entry.hint = Some(denied.hint(method));
+        pending.entry.routine = is_health_probe(request) || denied.is_version_negotiation(method);
+        synthetic(response, pending)
     }
 
     fn limit(
@@ -212,25 +205,20 @@ impl Service {
         exceeded: RequestLimitExceeded,
         allowed: &Allowed<'_>,
         request: &Request<Incoming>,
-        mut entry: Box<AccessLogEntry>,
-        in_flight: InFlightGuard,
+        mut pending: Pending,
     ) -> Response<ResponseBody> {
         let format = self.errors.format(request.version());
-        entry.endpoint = Some(allowed.endpoint.name);
-        entry.outcome = Outcome::Limited;
-        entry.ended = Ended::Complete;
-        entry.error = Some(exceeded.to_string());
-        synthetic(SyntheticResponse::too_many_requests(format, exceeded), entry, in_flight)
+        pending.entry.endpoint = Some(allowed.endpoint.name);
+        pending.entry.outcome = Outcome::Limited;
+        pending.entry.ended = Ended::Complete;
+        pending.entry.error = Some(exceeded.to_string());
+        synthetic(SyntheticResponse::too_many_requests(format, exceeded), pending)
     }
 }
 
-fn synthetic(
-    response: SyntheticResponse,
-    mut entry: Box<AccessLogEntry>,
-    in_flight: InFlightGuard,
-) -> Response<ResponseBody> {
-    entry.head(response.status());
-    response.into_response().map(|body| ResponseBody::synthetic(body, entry, in_flight))
+fn synthetic(response: SyntheticResponse, mut pending: Pending) -> Response<ResponseBody> {
+    pending.entry.head(response.status());
+    response.into_response().map(|body| ResponseBody::synthetic(body, pending))
 }
 
 fn upstream_error(error: &UpstreamError) -> SyntheticResponse {

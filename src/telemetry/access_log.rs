@@ -4,37 +4,15 @@
 //! one whatever happens to the request. Of a client that makes many in a second, those that are worth a
 //! warning become one line with a count.
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
 use tracing::Level;
 
 use super::in_flight::InFlight;
+pub use super::outcome::{Client, Outcome};
 use super::refusals::{Counts, Logged, Refusals, Summary};
-use crate::net::Peer;
-
-/// Whose a connection is, and where it came in.
-#[derive(Debug, Clone)]
-pub struct Client {
-    /// Who it is.
-    pub peer: Arc<Peer>,
-    /// The address of the listener that it connected to.
-    pub listener: Arc<str>,
-}
-
-/// What was decided about a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The engine was asked.
-    Allowed,
-    /// Policy does not let it through.
-    Denied,
-    /// It is not a request that can be understood in just one way.
-    Rejected,
-    /// A limit was reached.
-    Limited,
-}
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,17 +199,6 @@ fn refusals() -> MutexGuard<'static, Refusals> {
     REFUSALS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Allowed => "allowed",
-            Self::Denied => "denied",
-            Self::Rejected => "rejected",
-            Self::Limited => "limited",
-        }
-    }
-}
-
 impl Ended {
     fn as_str(self) -> &'static str {
         match self {
@@ -261,7 +228,10 @@ fn truncate(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::net::Peer;
 
     fn entry(outcome: Outcome, ended: Ended) -> AccessLogEntry {
         let client = Client { peer: Arc::new(Peer::Unix { uid: 7, pid: 8 }), listener: "/x".into() };

@@ -4,4 +4,5 @@ pub mod access_log;
 pub mod in_flight;
 pub mod log;
 mod log_queue;
+mod outcome;
 mod refusals;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::access_log::{Client, Outcome};
+use super::outcome::{Client, Outcome};
 use crate::net::ClientKey;
 
 /// Lines that one client gets in a [`WINDOW`].

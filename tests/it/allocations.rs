@@ -10,8 +10,8 @@ use crate::support::library::allow_everything;
 fn cost(path: &str) -> (u64, u64) {
     let acl = allow_everything();
     // The table of paths is made once, by the first decision of the process.
-    acl.judge(&Method::GET, "/version", None);
-    let used = measure(|| drop(acl.judge(&Method::GET, path, None)));
+    acl.authorize(&Method::GET, "/version", None);
+    let used = measure(|| drop(acl.authorize(&Method::GET, path, None)));
     (used.count_total, used.bytes_total)
 }
 

@@ -10,7 +10,7 @@ use crate::support::library::{Acl, ENGINE, Reason, Verdict, allow_everything, ex
 const UNPUBLISHED: [&str; 3] = ["/debug/{*rest}", "/session", "/grpc"];
 
 fn reason(acl: &Acl, method: &Method, path: &str) -> Reason {
-    match acl.judge(method, path, None) {
+    match acl.authorize(method, path, None) {
         Verdict::Denied(denied) => denied.reason,
         Verdict::Allowed(allowed) => panic!("{method} {path} is allowed as {}", allowed.endpoint.name),
     }
@@ -53,7 +53,7 @@ fn a_name_opens_its_rows_and_no_other() {
         let acl = Acl::from_names(&ENGINE, [name]).unwrap();
         for row in ENGINE.endpoints() {
             let path = example(row.path);
-            let allowed = matches!(acl.judge(&Method::GET, &path, None), Verdict::Allowed(_));
+            let allowed = matches!(acl.authorize(&Method::GET, &path, None), Verdict::Allowed(_));
             assert_eq!(allowed, row.name == name || row.group == Some(name), "-a {name} and {path}");
         }
     }

@@ -84,8 +84,8 @@ proptest! {
     #[test]
     fn the_forwarded_path_is_decided_on_like_the_received_one(raw in path(), names in some_names()) {
         let acl = Acl::from_names(&ENGINE, names).unwrap();
-        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.judge(&Method::GET, &raw, None) {
-            match acl.judge(&Method::GET, path.as_str(), None) {
+        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.authorize(&Method::GET, &raw, None) {
+            match acl.authorize(&Method::GET, path.as_str(), None) {
                 Verdict::Allowed(again) => prop_assert!(std::ptr::eq(again.endpoint, endpoint)),
                 other => prop_assert!(false, "{raw} is forwarded as {}, which is {other:?}", path.as_str()),
             }
@@ -95,7 +95,7 @@ proptest! {
     #[test]
     fn what_is_allowed_is_what_the_engine_takes_it_for(raw in path(), names in some_names()) {
         let acl = Acl::from_names(&ENGINE, &names).unwrap();
-        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.judge(&Method::GET, &raw, None) {
+        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.authorize(&Method::GET, &raw, None) {
             match dispatch(path.as_str()) {
                 Dispatch::Route(_, Some(name)) => prop_assert_eq!(name, endpoint.name),
                 other => prop_assert!(false, "{} as {} is {other:?} to the engine", raw, path.as_str()),
@@ -108,7 +108,7 @@ proptest! {
     #[test]
     fn what_is_allowed_is_a_row_of_the_catalog_and_plain(raw in path()) {
         let acl = allow_everything();
-        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.judge(&Method::GET, &raw, None) {
+        if let Verdict::Allowed(Allowed { endpoint, path, .. }) = acl.authorize(&Method::GET, &raw, None) {
             prop_assert!(ENGINE.endpoints().iter().any(|row| std::ptr::eq(row, endpoint)));
             prop_assert!(path.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "{}", path.as_str());
             for trick in ["//", "/./", "/../", "\\", ";", "?", "#", "%25", "%2F", "%2f", "%00"] {
@@ -122,7 +122,7 @@ proptest! {
         let Ok(path) = CanonicalPath::parse(&raw) else { return Ok(()) };
         // What of the received path is not escaped reads as it is forwarded.
         let open = !raw.to_lowercase().contains("%2f");
-        match (dispatch(path.as_str()), allow_everything().judge(&Method::GET, &raw, None)) {
+        match (dispatch(path.as_str()), allow_everything().authorize(&Method::GET, &raw, None)) {
             // A version that no engine has is none here: the engine itself would refuse it.
             _ if path.endpoint().trim_start_matches("/v").starts_with(|c: char| c == '.' || c.is_ascii_digit()) => {}
             (Dispatch::Route(_, Some(name)), Verdict::Allowed(allowed)) => {
@@ -141,12 +141,12 @@ proptest! {
     fn nothing_but_get_is_allowed(raw in path(), method in "[A-Za-z]{1,7}") {
         prop_assume!(method != "GET");
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        prop_assert!(!matches!(allow_everything().judge(&method, &raw, None), Verdict::Allowed(_)));
+        prop_assert!(!matches!(allow_everything().authorize(&method, &raw, None), Verdict::Allowed(_)));
     }
 
     #[test]
     fn any_bytes_get_some_decision(raw in any::<String>()) {
-        if let Verdict::Denied(denied) = allow_everything().judge(&Method::GET, &raw, None) {
+        if let Verdict::Denied(denied) = allow_everything().authorize(&Method::GET, &raw, None) {
             prop_assert!(!denied.hint(&Method::GET).is_empty());
             prop_assert!(denied.status().is_client_error());
         }
@@ -161,7 +161,7 @@ fn the_generated_paths_reach_every_row() {
     let mut missing: Vec<&str> = ENGINE.endpoints().iter().map(|row| row.path).collect();
     for _ in 0..20_000 {
         let raw = path_of_a_row().new_tree(&mut runner).unwrap().current();
-        if let Verdict::Allowed(allowed) = allow_everything().judge(&Method::GET, &raw, None) {
+        if let Verdict::Allowed(allowed) = allow_everything().authorize(&Method::GET, &raw, None) {
             missing.retain(|path| *path != allowed.endpoint.path);
         }
     }
