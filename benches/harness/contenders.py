@@ -6,6 +6,7 @@ as all share the machine with the load and the upstream.
 """
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ import time
 
 PATHS = "version|info|_ping|containers/json|containers/[^/]+/json|containers/[^/]+/export"
 NAMES = "version,info,ping,containers,containers:export,events"
+# What is taken out of answers where a measure says so.
+VIEW = ["--redact", "commands,paths,options", "--keep-env", "VIRTUAL_*", "--keep-label", "com.docker.compose.*"]
 # Connections: 10,000 clients and as many to the upstream.
 MANY = 19900
 
@@ -170,7 +173,7 @@ class Contender:
         """The same, listening for TLS."""
         return Contender(self.name, self.dir, self.program, tls)
 
-    def command(self, upstream, names=NAMES):
+    def command(self, upstream, names=NAMES, view=()):
         """The command line that serves `upstream`; None where clients go straight to it."""
         fill = {"dir": self.dir, "socket": self.socket, "upstream": upstream, "many": MANY, "paths": PATHS}
         match self.name:
@@ -182,7 +185,7 @@ class Contender:
                     listen = ["--listen", f"tcp://{self.tls}", "--tls", "--tlscert", self.tls.cert]
                     listen += ["--tlskey", self.tls.key]
                 return [
-                    self.program, "-a", names, *listen,
+                    self.program, "-a", names, *view, *listen,
                     "--upstream", f"unix://{upstream}", "--idle-timeout", "1h",
                     "--max-connections", str(MANY), "--max-connections-per-uid", str(MANY),
                     "--max-requests", str(MANY), "--client-share", "100",
@@ -200,9 +203,9 @@ class Contender:
                 ]
 
     @contextlib.contextmanager
-    def running(self, upstream, names=NAMES):
+    def running(self, upstream, names=NAMES, view=()):
         """Gives the socket to ask and the process, which is none for `direct`."""
-        command = self.command(upstream, names)
+        command = self.command(upstream, names, view)
         if command is None:
             yield upstream, None
             return
@@ -227,12 +230,13 @@ class Contender:
 
 
 def start_upstream(directory):
-    """nginx with the answers: /version of 700 bytes, /containers/json of 50 kB, an export of 1 GiB."""
+    """nginx with the answers: /version of 700 bytes, /containers/json of 50 kB, one of 2 MB, an export of 1 GiB."""
     www = os.path.join(directory, "www", "containers")
     os.makedirs(os.path.join(www, "x"))
-    item = '{"Id":"3f4e8d6b1c0a","Names":["/web"],"Image":"nginx","State":"running","Status":"Up 3 hours"},'
-    with open(os.path.join(www, "json"), "w", encoding="utf-8") as file:
-        file.write(("[" + item * 600)[:50_000])
+    os.makedirs(os.path.join(www, "many"))
+    for path, size in (("json", 50_000), (os.path.join("many", "json"), 2_000_000)):
+        with open(os.path.join(www, path), "w", encoding="utf-8") as file:
+            file.write(containers(size))
     with open(os.path.join(directory, "www", "version"), "w", encoding="utf-8") as file:
         file.write(('{"Version":"27.3.1","ApiVersion":"1.47","Os":"linux","Components":[]}' * 11)[:700])
     with open(os.path.join(www, "x", "export"), "wb") as file:
@@ -247,6 +251,36 @@ def start_upstream(directory):
         while file.read(1 << 20):
             pass
     return process, path
+
+
+def containers(size):
+    """A list of containers as Docker gives it, about 2 kB each, of exactly this size."""
+    digest = "3f4e8d6b1c0a" * 5 + "3f4e"
+    project = {f"com.docker.compose.{name}": "shop" for name in ("project", "service", "oneoff", "version", "image")}
+    item = {
+        "Id": digest,
+        "Names": ["/shop-web-1"],
+        "Image": "registry.example/shop/web:1.0",
+        "ImageID": f"sha256:{digest}",
+        "Command": "/docker-entrypoint.sh nginx -g 'daemon off;'",
+        "Created": 1730000000,
+        "Ports": [{"IP": ip, "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"} for ip in ("0.0.0.0", "::")],
+        "Labels": project | {f"traefik.http.routers.web-{n}.rule": "Host(`shop.example`)" for n in range(8)},
+        "State": "running",
+        "Status": "Up 3 hours",
+        "HostConfig": {"NetworkMode": "shop_default"},
+        "NetworkSettings": {
+            "Networks": {
+                "shop_default": {
+                    "NetworkID": digest, "EndpointID": digest, "Gateway": "172.18.0.1", "IPAddress": "172.18.0.3",
+                    "IPPrefixLen": 16, "MacAddress": "02:42:ac:12:00:03", "DriverOpts": None, "DNSNames": None,
+                }
+            }
+        },
+        "Mounts": [{"Type": "volume", "Source": f"/var/lib/docker/volumes/{n}/_data", "RW": True} for n in range(4)],
+    }
+    text = json.dumps(item, separators=(",", ":"))
+    return ("[" + ",".join([text] * (size // (len(text) + 1) - 1)) + "]").ljust(size)
 
 
 def _read(path):

@@ -70,13 +70,30 @@ class Bench:
         """Requests per second, each on its own connection."""
         return {"rate": self._load("fresh", where, path, "--seconds", str(1.5 * self.scale))["rate"]}
 
+    # 10
+
+    def lists(self, where, process, path, size):
+        """MB/s of one large answer after the other, the time to the first byte of one, and the memory that it takes."""
+        rest = process.pss_kib()
+        command = ["h2load", "--h1", "-c", "1", "-n", str(max(20, round(200 * self.scale))), *target(where, path)]
+        text, spent = spending(process, lambda: run(command))
+        done, failed = succeeded(text)
+        number, unit = re.search(r"time to 1st byte: +([\d.]+)(us|ms|s)", text).groups()
+        return {
+            "MB/s": done * size / seconds_of(text) / 1e6,
+            "MB/s of cpu": done * size / spent / 1e6,
+            "first byte, us": float(number) * {"us": 1, "ms": 1e3, "s": 1e6}[unit],
+            "kB more": process.pss_kib() - rest,
+            "failed": failed,
+        }
+
     # 6, 7
 
-    def events(self, contender, engine, watchers):
+    def events(self, contender, engine, watchers, view=()):
         """Delays of events in microseconds, how many were lost, and memory per watcher in kB."""
         count = max(10, round((200 if watchers == 1 else 30) * self.scale))
         every = 5 if watchers == 1 else 50
-        with contender.running(engine) if contender.name != "direct" else contextlib.nullcontext((engine, None)) as (
+        with contender.running(engine, view=view) if contender.name != "direct" else contextlib.nullcontext((engine, None)) as (
             where,
             process,
         ):
