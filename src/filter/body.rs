@@ -97,16 +97,25 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
     fn filter_piece(&mut self) -> Result<Option<Bytes>, BodyError> {
         let piece = self.pending.split_to(self.pending.len().min(PIECE));
         self.yields = true;
-        self.out.clear();
-        self.out.extend_from_slice(&piece);
-        for pass in 0..self.passes.len() {
-            std::mem::swap(&mut self.out, &mut self.before);
-            self.out.clear();
-            if let Err(error) = self.passes[pass].push(&self.before, &mut self.out) {
-                return Err(self.end_with(error));
-            }
+        if let Err(error) = self.push(&piece) {
+            return Err(self.end_with(error));
         }
         Ok((!self.out.is_empty()).then(|| Bytes::copy_from_slice(&self.out)))
+    }
+
+    /// Takes a piece through all passes; what is left of it is then in `out`.
+    fn push(&mut self, piece: &[u8]) -> Result<(), FilterError> {
+        self.out.clear();
+        let mut passes = self.passes.iter_mut();
+        if let Some(first) = passes.next() {
+            first.push(piece, &mut self.out)?;
+        }
+        for pass in passes {
+            std::mem::swap(&mut self.out, &mut self.before);
+            self.out.clear();
+            pass.push(&self.before, &mut self.out)?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), BodyError> {

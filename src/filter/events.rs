@@ -25,6 +25,9 @@ use crate::policy::visibility::Fact;
 /// is asked again.
 const MAX_REMEMBERED: usize = 16 * 1024;
 
+/// How many events are decided on before other connections have their turn.
+const MAX_AT_ONCE: usize = 64;
+
 /// The kinds that are asked for when a stream begins.
 const KINDS: [Object; 7] = [
     Object::Container,
@@ -227,7 +230,7 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> Body for VisibleEven
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        loop {
+        for _ in 0..MAX_AT_ONCE {
             if let Some(deciding) = &mut this.deciding {
                 let (decider, event, is_shown) = ready!(deciding.as_mut().poll(cx));
                 (this.decider, this.deciding) = (Some(decider), None);
@@ -256,6 +259,8 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> Body for VisibleEven
                 None => return Poll::Ready(this.splitter.finish().err().map(|error| Err(error.into()))),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -21,11 +21,9 @@ impl View {
 
     /// What of an endpoint's answer is not shown, such as `without env but VIRTUAL_*`; `None` if all of it is.
     pub fn omission(&self, endpoint: &Endpoint) -> Option<String> {
-        if self.is_whole() || !endpoint.body.is_json() {
-            return None;
-        }
         let redacted = self.redacted(endpoint);
-        let only = self.visibility.only().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let only = self.visibility.only().iter().filter(|_| endpoint.can_be_limited());
+        let only = only.map(ToString::to_string).collect::<Vec<_>>();
         let redacted = (!redacted.is_empty()).then(|| format!("without {}", redacted.join(", ")));
         let only = (!only.is_empty()).then(|| format!("only {}", only.join(" or ")));
         let parts: Vec<String> = redacted.into_iter().chain(only).collect();
@@ -88,6 +86,8 @@ mod tests {
             omission(&view, "containers:list").as_deref(),
             Some("without paths; only label:a=b or name:x")
         );
+        assert_eq!(omission(&view, "containers:logs").as_deref(), Some("only label:a=b or name:x"));
+        assert_eq!(omission(&view, "nodes:list"), None);
         assert_eq!(omission(&View::default(), "containers:inspect"), None);
     }
 }
