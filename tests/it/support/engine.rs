@@ -52,6 +52,11 @@ impl Engine {
         &self.socket
     }
 
+    /// Where it keeps all that it has.
+    pub fn directory(&self) -> &Path {
+        self.log.parent().unwrap()
+    }
+
     pub fn docker(&self, args: &[&str]) -> Output {
         docker(&self.socket, args)
     }

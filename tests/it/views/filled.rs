@@ -1,6 +1,6 @@
 //! An engine with something of every kind in it, and a marker in every field that a class of redaction covers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
 use docker_proxy_acl::policy::redaction::Class;
@@ -35,7 +35,7 @@ pub fn filled() -> Arc<Filled> {
 
 /// The texts that must be nowhere if a class is redacted.
 pub fn markers(class: Class, filled: &Filled) -> Vec<String> {
-    let engine = filled.engine_directory().display().to_string();
+    let engine = filled.engine.directory().display().to_string();
     match class {
         Class::Env => vec![ENV.to_owned()],
         Class::Commands => vec![COMMAND.to_owned()],
@@ -97,11 +97,6 @@ impl Filled {
 
     pub fn socket(&self) -> &Path {
         self.engine.socket()
-    }
-
-    /// Where the engine keeps all that it has.
-    fn engine_directory(&self) -> PathBuf {
-        self.socket().parent().unwrap().to_owned()
     }
 
     fn bind(&self, name: &str) -> String {

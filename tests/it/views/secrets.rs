@@ -182,6 +182,26 @@ fn differences(row: &Endpoint, classes: Classes, direct: &Response, shown: &Resp
 
 #[test]
 #[ignore = "needs an engine: tests/run"]
+fn what_patterns_keep_is_shown_and_the_rest_is_not() {
+    let filled = filled();
+    let proxy = Proxy::builder(filled.socket()).allow("containers,services");
+    let proxy =
+        proxy.args(["--keep-env", "VIRTUAL_*", "--keep-label", "kept.*", "--redact", "commands"]).start();
+    let shown = proxy.get("/containers/web/json");
+    assert!(!shown.text().contains(ENV) && !shown.text().contains(COMMAND), "{}", shown.text());
+    let config = &shown.json()["Config"];
+    assert_eq!(config["Env"], json!(["VIRTUAL_HOST=a.example"]));
+    assert_eq!(config["Labels"], json!({ "kept.label": LABEL }));
+    let service = proxy.get("/services/shop").json();
+    for spec in ["Spec", "PreviousSpec"] {
+        let container = &service[spec]["TaskTemplate"]["ContainerSpec"];
+        assert_eq!(container["Env"], json!(["VIRTUAL_HOST=b.example"]), "{spec}");
+        assert_eq!(container["Labels"], json!({}), "{spec}");
+    }
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
 fn each_class_hides_its_markers_in_events_as_they_happen() {
     let filled = filled();
     let proxies = Redacting::each(&filled);
