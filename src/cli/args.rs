@@ -155,21 +155,23 @@ pub struct ViewArgs {
     /// classes with commas
     #[arg(long, value_name = "CLASS", value_delimiter = ',', env = "DOCKER_PROXY_ACL_REDACT")]
     pub redact: Vec<String>,
-    /// Keep environment variables with such names, such as 'VIRTUAL_*', and redact the others; repeat it
+    /// Keep environment variables with such names, such as 'VIRTUAL_*', and redact the others. Repeat it or
+    /// separate names with commas
     #[arg(long, value_name = "GLOB", value_delimiter = ',', env = "DOCKER_PROXY_ACL_KEEP_ENV")]
     pub keep_env: Vec<String>,
-    /// Keep labels with such names, and redact the others; repeat it
+    /// Keep labels with such names, and redact the others. Repeat it or separate names with commas
     #[arg(long, value_name = "GLOB", value_delimiter = ',', env = "DOCKER_PROXY_ACL_KEEP_LABEL")]
     pub keep_label: Vec<String>,
     /// Show only objects like these: label:KEY=VALUE, label:KEY or name:GLOB; repeat it for alternatives
-    #[arg(long, value_name = "SELECTOR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_ONLY")]
+    #[arg(long, value_name = "SELECTOR", env = "DOCKER_PROXY_ACL_ONLY")]
     pub only: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArgs {
-    /// Listen here: unix:///path, /path or tcp://HOST:PORT; repeat it for more [default: unix:///tmp/docker-proxy-acl/docker.sock]
+    /// Listen here: unix:///path, /path or tcp://HOST:PORT. Repeat it or separate addresses with commas [default:
+    /// unix:///tmp/docker-proxy-acl/docker.sock]
     #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_LISTEN")]
     pub listen: Vec<String>,
     /// Listen on this Unix socket; what --listen was called before

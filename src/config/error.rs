@@ -30,6 +30,8 @@ pub enum ConfigError {
     Loop(Address),
     /// The same listener twice.
     Duplicate(Address),
+    /// A setting that hides something, without a value.
+    Empty(Setting),
     /// A group that does not exist.
     Group(String),
     /// The user to become, and why the process cannot become that.
@@ -78,6 +80,10 @@ impl ConfigError {
             }
             Self::Name(error) => format!("{}: {error}", spell(Setting::Allow)),
             Self::Version(error) => format!("{}: {error}", spell(Setting::MinApiVersion)),
+            Self::Empty(setting) => format!(
+                "{} is empty, which would show everything; leave it out if that is meant",
+                spell(*setting)
+            ),
             Self::Class(error) => format!("{}: {error}", spell(Setting::Redact)),
             Self::Selector(error) => format!("{}: {error}", spell(Setting::Only)),
             Self::Address(setting, error) => format!("{}: {error}", spell(*setting)),

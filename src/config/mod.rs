@@ -175,16 +175,26 @@ fn acl(names: &[String]) -> Result<Acl, ConfigError> {
     Acl::from_names(&ENGINE, names).map_err(ConfigError::Name)
 }
 
-/// What the settings of a view mean.
+/// What the settings of a view mean. One that is empty is an error: without it everything would be shown.
 fn view(settings: &ViewSettings) -> Result<View, ConfigError> {
-    let classes = given(&settings.redact).map(str::parse).collect::<Result<Vec<Classes>, _>>();
-    let classes = classes.map_err(ConfigError::Class)?.into_iter().fold(Classes::NONE, Classes::union);
-    let globs = |patterns| given(patterns).map(Glob::new).collect::<Vec<_>>();
-    let only = given(&settings.only).map(str::parse).collect::<Result<Vec<Selector>, _>>();
+    let redact = stated(&settings.redact, Setting::Redact)?.map(str::parse);
+    let classes = redact.collect::<Result<Vec<Classes>, _>>().map_err(ConfigError::Class)?;
+    let classes = classes.into_iter().fold(Classes::NONE, Classes::union);
+    let keep_env = stated(&settings.keep_env, Setting::KeepEnv)?.map(Glob::new).collect();
+    let keep_labels = stated(&settings.keep_labels, Setting::KeepLabel)?.map(Glob::new).collect();
+    let only = stated(&settings.only, Setting::Only)?.map(str::parse).collect::<Result<Vec<Selector>, _>>();
     Ok(View {
-        redaction: Redaction::new(classes, globs(&settings.keep_env), globs(&settings.keep_labels)),
+        redaction: Redaction::new(classes, keep_env, keep_labels),
         visibility: Visibility::new(only.map_err(ConfigError::Selector)?),
     })
+}
+
+/// The values of a list, of which none may be empty.
+fn stated(list: &[String], setting: Setting) -> Result<impl Iterator<Item = &str>, ConfigError> {
+    match list.iter().any(|one| one.trim().is_empty()) {
+        true => Err(ConfigError::Empty(setting)),
+        false => Ok(list.iter().map(|one| one.trim())),
+    }
 }
 
 /// What is left of a list that may come from an environment variable, set to nothing or with spaces.

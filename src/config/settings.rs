@@ -180,6 +180,10 @@ pub enum Setting {
     MinApiVersion,
     /// A class that is redacted.
     Redact,
+    /// Variables that stay.
+    KeepEnv,
+    /// Labels that stay.
+    KeepLabel,
     /// A selector of the objects that are shown.
     Only,
     /// An address to listen on.
@@ -219,6 +223,8 @@ impl Setting {
             Self::Allow => "allow",
             Self::MinApiVersion => "min-api-version",
             Self::Redact => "redact",
+            Self::KeepEnv => "keep-env",
+            Self::KeepLabel => "keep-label",
             Self::Only => "only",
             Self::Listen => "listen",
             Self::Filename => "filename",

@@ -43,7 +43,7 @@ impl View {
             _ => &[],
         };
         let globs: Vec<String> = kept.iter().map(ToString::to_string).collect();
-        if globs.is_empty() { class.to_string() } else { format!("{class} but {}", globs.join(" ")) }
+        if globs.is_empty() { class.to_string() } else { format!("{class} (but {})", globs.join(", ")) }
     }
 }
 

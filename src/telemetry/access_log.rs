@@ -187,7 +187,7 @@ pub fn write_summaries() {
             client.pid = peer.and_then(|peer| peer.pid()),
             client.addr = peer.and_then(|peer| peer.addr()).map(tracing::field::display),
             tls.subject = peer.and_then(|peer| peer.identity()).map(tracing::field::display),
-            listener = client.as_ref().map(|client| &*client.listener),
+            listener = client.as_ref().map(|client| tracing::field::display(&client.listener)),
             "more requests than are logged one by one"
         );
     }

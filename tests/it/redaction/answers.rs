@@ -192,7 +192,7 @@ fn what_cannot_be_redacted_is_warned_of_at_the_start() {
     let lines = proxy.log();
     let warned = lines.iter().filter(|line| line.contains("not JSON")).count();
     assert_eq!(warned, 2, "{lines:#?}");
-    proxy.logged(&["its answers are without env but VIRTUAL_*", "containers:inspect"]);
+    proxy.logged(&["its answers are without env (but VIRTUAL_*)", "containers:inspect"]);
     assert!(!lines.iter().any(|line| line.contains("show environment variables")), "{lines:#?}");
 }
 
@@ -215,7 +215,7 @@ fn check_says_what_is_not_shown() {
         "/containers/x/json",
     ]);
     assert!(
-        line.ends_with("; the engine answers, without env but VIRTUAL_*, paths; only name:web-*\n"),
+        line.ends_with("; the engine answers, without env (but VIRTUAL_*), paths; only name:web-*\n"),
         "{line}"
     );
     let line = check(&["-a", "containers", "--redact", "env", "GET", "/containers/json"]);
@@ -227,6 +227,10 @@ fn views_that_make_no_sense_are_told_with_the_way_out() {
     for (args, part) in [
         (["--redact", "passwords"], "--redact: unknown class 'passwords'; the classes are: env, "),
         (["--only", "id:9f"], "--only: invalid selector 'id:9f'; write label:KEY=VALUE"),
+        (["--only", ""], "--only is empty, which would show everything"),
+        (["--redact", "env,"], "--redact is empty, which would show everything"),
+        (["--keep-env", " "], "--keep-env is empty, which would show everything"),
+        (["--keep-label", ""], "--keep-label is empty, which would show everything"),
     ] {
         let output = program().args(["-a", "info"]).args(args).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
