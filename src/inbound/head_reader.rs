@@ -139,6 +139,7 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
                 Poll::Ready(Ok(0)) if self.received.is_empty() => self.close(CloseReason::Done),
                 Poll::Ready(Ok(0)) => self.close(CloseReason::HeadError(HeadError::Incomplete)),
                 Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) if self.close_reason().is_some() => {}
                 Poll::Ready(Err(_)) => self.close(CloseReason::Done),
                 Poll::Pending => ready!(self.poll_deadline(cx)),
             }
@@ -227,10 +228,10 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
         let filled = space.filled();
         if self.share.resize(self.received.len() + filled.len()) {
             extend(&mut self.received, filled);
-        } else {
-            self.close(CloseReason::HeadError(HeadError::NoRoom));
+            return Poll::Ready(Ok(filled.len()));
         }
-        Poll::Ready(Ok(filled.len()))
+        self.close(CloseReason::HeadError(HeadError::NoRoom));
+        Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()))
     }
 
     /// Ready when time ran out and the connection has therefore ended.

@@ -15,8 +15,8 @@ use crate::proxy::state::Phase;
 pub struct PaceLimits {
     /// How long it may take nothing while bytes wait for it; `None` is for ever.
     pub stall_timeout: Option<Duration>,
-    /// What it must take on average of an answer that ends by itself and has kept it waiting for more
-    /// than a minute, in bytes a second; 0 is nothing.
+    /// What it must take on average of an answer of which bytes have waited for it for more than a minute,
+    /// in bytes a second; 0 is nothing.
     pub min_rate: u64,
 }
 
@@ -127,7 +127,7 @@ impl Pace {
         let waited = self.answer.waited;
         let due = self.limits.min_rate as f64 * waited.as_secs_f64();
         let sent = look.progress.sent - self.answer.sent_before;
-        if look.phase != Phase::Streaming && waited > Self::RATE_GRACE && (sent as f64) < due {
+        if waited > Self::RATE_GRACE && (sent as f64) < due {
             return Err(TooSlow::BelowMinRate(self.limits.min_rate));
         }
         Ok(())
@@ -182,14 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_now_and_then_keeps_a_stream_alive() {
-        assert_eq!(cut_after(LIMITS, Phase::Streaming, 10_000, |second| waiting(second / 29)), None);
-        let cut = cut_after(LIMITS, Phase::Streaming, 10_000, |second| waiting(second / 32));
-        assert!(cut.is_some());
+    fn a_byte_now_and_then_keeps_no_answer_alive() {
+        for phase in [Phase::Responding, Phase::Streaming] {
+            let cut = cut_after(LIMITS, phase, 10_000, |second| waiting(second / 29));
+            assert_eq!(cut, Some((61, TooSlow::BelowMinRate(1024))), "{phase:?}");
+        }
+        let no_rate = PaceLimits { min_rate: 0, ..LIMITS };
+        assert_eq!(cut_after(no_rate, Phase::Streaming, 10_000, |second| waiting(second / 29)), None);
     }
 
     #[test]
-    fn an_answer_that_ends_has_to_be_taken_at_the_least_rate_after_a_minute() {
+    fn an_answer_has_to_be_taken_at_the_least_rate_after_a_minute() {
         let cut = cut_after(LIMITS, Phase::Responding, 1000, |second| waiting(second * 1000));
         assert_eq!(cut, Some((61, TooSlow::BelowMinRate(1024))));
         assert_eq!(cut_after(LIMITS, Phase::Responding, 10_000, |second| waiting(second * 1024)), None);

@@ -103,6 +103,9 @@ pub enum ValueError {
     /// It is not in one of the two forms of filters.
     #[error("must be a JSON object of lists, or of objects with true or false")]
     Filters,
+    /// A filter's value has a counted repetition.
+    #[error("must not have a counted repetition such as 'a{{9}}'")]
+    Repetition,
     /// It is not one of the options that show no more than a container's processes.
     #[error("must be options such as -ef, aux, or -eo with columns such as pid,user,args")]
     PsArgs,
@@ -264,7 +267,28 @@ fn filters(value: &str) -> Result<String, ValueError> {
     if names.iter().chain(&values).any(|text| text.len() > MAX_VALUE_LEN) {
         return Err(ValueError::TooLong);
     }
+    if filters.has_counted_repetition() {
+        return Err(ValueError::Repetition);
+    }
     serde_json::to_string(&filters).map_err(|_| ValueError::Filters)
+}
+
+impl Filters {
+    /// Whether a value that the engine may take for a regular expression has a counted repetition, such as
+    /// `.{999}`: of those it makes a program of thousands of steps, for every object anew. Labels are compared.
+    fn has_counted_repetition(&self) -> bool {
+        let counted =
+            |value: &str| value.split('{').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        let compared = |name: &str| name.contains("label");
+        match self {
+            Self::Sets(sets) => {
+                sets.iter().any(|(name, set)| !compared(name) && set.keys().any(|value| counted(value)))
+            }
+            Self::Lists(lists) => {
+                lists.iter().any(|(name, list)| !compared(name) && list.iter().any(|value| counted(value)))
+            }
+        }
+    }
 }
 
 /// The values of some of the filters in a parameter that was let through.
@@ -435,6 +459,13 @@ mod tests {
         assert_eq!(filters(&long), Err(QueryError::Value("filters", ValueError::TooLong)));
         let many = format!(r#"{{"name":[{}]}}"#, vec!["\"x\""; MAX_VALUES + 1].join(","));
         assert_eq!(filters(&many), Err(QueryError::Value("filters", ValueError::TooMany)));
+        for repeated in [r#"{"name":["ab.{999}"]}"#, r#"{"id":{"(a{2}){3,}":true}}"#] {
+            let error = QueryError::Value("filters", ValueError::Repetition);
+            assert_eq!(filters(repeated), Err(error), "{repeated}");
+        }
+        for compared in [r#"{"label":["a={1}"]}"#, r#"{"name":["^/a.*{b}$"]}"#] {
+            assert_eq!(filters(compared).as_deref(), Ok(compared));
+        }
         let exact = format!(r#"{{"name":[{}]}}"#, vec!["\"x\""; MAX_VALUES].join(","));
         assert_eq!(filters(&exact).as_deref(), Ok(exact.as_str()));
     }

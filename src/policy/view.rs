@@ -76,7 +76,7 @@ mod tests {
         let omission = |view: &View, name| view.omission(row(name));
         assert_eq!(
             omission(&view, "containers:inspect").as_deref(),
-            Some("without env but VIRTUAL_* LETSENCRYPT_*, paths")
+            Some("without env (but VIRTUAL_*, LETSENCRYPT_*), paths")
         );
         assert_eq!(omission(&view, "containers:list").as_deref(), Some("without paths"));
         assert_eq!(omission(&view, "version"), None);

@@ -15,7 +15,7 @@ use crate::filter::response::{Filter, Scope, Shown, Unfilterable};
 use crate::http1::headers;
 use crate::http1::health_probe::is_health_probe;
 use crate::http1::synthetic::{ErrorPolicy, SyntheticResponse};
-use crate::policy::{Allowed, Denied, Endpoint, Policy, Reason, Verdict};
+use crate::policy::{Allowed, Denied, Endpoint, Policy, Reason, ResponseKind, Verdict};
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::{Upstream, UpstreamError};
@@ -92,13 +92,16 @@ impl Service {
         let headers = self.request_headers(request.headers(), allowed.endpoint);
         match self.upstream.get(target, &headers, allowed.endpoint.response).await {
             Ok(response) => self.show(response, allowed, &scope, pending).await,
-            Err(error) => {
-                pending.entry.ended = Ended::UpstreamError;
-                pending.entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
-                pending.entry.hint = self.upstream.hint(&error).map(str::to_owned);
-                synthetic(upstream_error(&error), pending)
-            }
+            Err(error) => self.fail(&error, pending),
         }
+    }
+
+    /// Answers for an engine that gives no answer.
+    fn fail(&self, error: &UpstreamError, mut pending: Pending) -> Response<ResponseBody> {
+        pending.entry.ended = Ended::UpstreamError;
+        pending.entry.error = Some(format!("{error} (upstream {})", self.upstream.address()));
+        pending.entry.hint = self.upstream.hint(error).map(str::to_owned);
+        synthetic(upstream_error(error), pending)
     }
 
     /// What to ask for instead of what the client named, and what of the answer is left out for what it names,
@@ -106,11 +109,12 @@ impl Service {
     async fn resolve(&self, allowed: &Allowed<'_>) -> Result<(Option<Uri>, Scope), NotShown> {
         let Some(filter) = &self.filter else { return Ok((None, Scope::default())) };
         // Boxed, because it is rare and large.
-        let both = async {
+        let both = Box::pin(async {
             let target = filter.resolve(allowed).await?;
             Ok((target, filter.scope(allowed).await?))
-        };
-        Box::pin(both).await
+        });
+        let resolved = self.upstream.in_time(ResponseKind::Bounded, both).await;
+        resolved.unwrap_or_else(|timeout| Err(NotShown::Undecided(LookupError::Upstream(timeout))))
     }
 
     fn not_shown(&self, not_shown: NotShown, mut pending: Pending) -> Response<ResponseBody> {
@@ -151,7 +155,13 @@ impl Service {
         // The engine's version is its connection's; hyper sets that of the client's.
         *response.version_mut() = Version::HTTP_11;
         let shown = match &self.filter {
-            Some(filter) => filter.show(response, allowed, scope).await,
+            Some(filter) => {
+                let shown = filter.show(response, allowed, scope);
+                match self.upstream.in_time(allowed.endpoint.response, shown).await {
+                    Ok(shown) => shown,
+                    Err(timeout) => return self.fail(&timeout, pending),
+                }
+            }
             None => Ok(Shown::Whole(response)),
         };
         match shown {

@@ -78,17 +78,28 @@ impl Upstream {
         client_headers: &HeaderMap,
         kind: ResponseKind,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
-        let sent = self.send(target, client_headers);
-        let response = match (self.response_header_timeout, kind) {
-            (Some(limit), ResponseKind::Bounded) => {
-                tokio::time::timeout(limit, sent).await.map_err(|_| UpstreamError::Timeout(limit))??
-            }
-            _ => sent.await?,
-        };
+        let response = self.in_time(kind, self.send(target, client_headers)).await??;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(UpstreamError::SwitchingProtocols);
         }
         Ok(response)
+    }
+
+    /// Does what has to be done before an answer's head can go on, in the time that the engine has for its own.
+    ///
+    /// # Errors
+    /// [`UpstreamError::Timeout`].
+    pub async fn in_time<T>(
+        &self,
+        kind: ResponseKind,
+        work: impl Future<Output = T>,
+    ) -> Result<T, UpstreamError> {
+        match (self.response_header_timeout, kind) {
+            (Some(limit), ResponseKind::Bounded) => {
+                tokio::time::timeout(limit, work).await.map_err(|_| UpstreamError::Timeout(limit))
+            }
+            _ => Ok(work.await),
+        }
     }
 
     /// Whether the engine can be connected to; the connection is kept for the first request.
