@@ -4,18 +4,18 @@
 //! Kernels from 6.16 on refuse descriptors for a socket that wants none. Older ones are had by a filter that
 //! takes that option away from the program.
 
-use std::io::{IoSlice, Read, Write};
-use std::mem::MaybeUninit;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg, sockopt};
+use rustix::net::SendFlags;
 
-use crate::sandbox::attempt_program;
+use crate::support::attempt;
 use crate::support::http::{self, GET_INFO, connect, read_until};
+use crate::support::lingering::{Lingering, pass};
 use crate::support::mock::{Mock, OK};
 use crate::support::process::{descriptors, status};
 use crate::support::proxy::Proxy;
@@ -25,59 +25,11 @@ use crate::support::{TIMEOUT, until};
 const LINGER: Duration = Duration::from_secs(2 * TIMEOUT.as_secs());
 /// What an ordinary client's answer may take, on a machine with other work to do.
 const PROMPT: Duration = Duration::from_secs(5);
-/// `SO_PASSRIGHTS`.
-const OPTION: &str = "83";
-
-/// A socket whose last close sleeps, and who keeps it so.
-struct Lingering {
-    socket: TcpStream,
-    never_reads: TcpListener,
-}
-
-impl Lingering {
-    fn new() -> Self {
-        let never_reads = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut socket = TcpStream::connect(never_reads.local_addr().unwrap()).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        while socket.write(&[0; 65536]).is_ok() {}
-        sockopt::set_socket_linger(&socket, Some(LINGER)).unwrap();
-        Self { socket, never_reads }
-    }
-
-    /// Passes it with these bytes, and closes the own copy; what is returned still makes it linger.
-    fn pass(
-        self,
-        to: &UnixStream,
-        bytes: &[u8],
-        flags: SendFlags,
-    ) -> (rustix::io::Result<usize>, TcpListener) {
-        let sent = pass(to, bytes, self.socket.as_fd(), flags);
-        if sent.is_err() {
-            // This is the last close then.
-            sockopt::set_socket_linger(&self.socket, None).unwrap();
-        }
-        (sent, self.never_reads)
-    }
-}
-
-fn pass(
-    to: &UnixStream,
-    bytes: &[u8],
-    descriptor: std::os::fd::BorrowedFd<'_>,
-    flags: SendFlags,
-) -> rustix::io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [descriptor];
-    assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
-    sendmsg(to, &[IoSlice::new(bytes)], &mut control, flags | SendFlags::NOSIGNAL)
-}
 
 /// Starts a proxy with these further arguments on a kernel that cannot refuse descriptors.
 fn on_an_older_kernel(engine: &Mock, args: &[&str]) -> Proxy {
-    let attempt = attempt_program().to_str().unwrap();
     let builder = Proxy::builder(engine.socket()).allow("info").args(args);
-    let proxy = builder.under(&[attempt, "without-option", OPTION]).start();
+    let proxy = builder.under(&attempt::on_an_older_kernel()).start();
     proxy.logged(&["file descriptors that clients pass: cut off, for this kernel cannot refuse them"]);
     proxy
 }
@@ -112,7 +64,8 @@ fn the_kernel_refuses_them_where_it_can() {
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     let line = proxy.logged(&["file descriptors that clients pass: "]);
     let client = connect(proxy.socket());
-    let (sent, _lingers) = while_stopped(&proxy, || Lingering::new().pass(&client, b"G", SendFlags::empty()));
+    let (sent, _lingers) =
+        while_stopped(&proxy, || Lingering::new(LINGER).pass(&client, b"G", SendFlags::empty()));
     let expected = if line.contains("refused by the kernel") { Err(Errno::PERM) } else { Ok(1) };
     assert_eq!(sent, expected);
     drop(client);
@@ -124,7 +77,8 @@ fn with_the_first_byte_it_stalls_nobody_on_an_older_kernel() {
     let engine = Mock::answering(OK);
     let proxy = on_an_older_kernel(&engine, &[]);
     let mut client = connect(proxy.socket());
-    let (sent, _lingers) = while_stopped(&proxy, || Lingering::new().pass(&client, b"G", SendFlags::empty()));
+    let (sent, _lingers) =
+        while_stopped(&proxy, || Lingering::new(LINGER).pass(&client, b"G", SendFlags::empty()));
     assert_eq!(sent, Ok(1));
     until_cut_off(&mut client);
     assert_prompt(&proxy);
@@ -139,7 +93,7 @@ fn after_a_request_it_stalls_nobody_on_an_older_kernel() {
     client.write_all(GET_INFO).unwrap();
     read_until(&mut client, |all| all.ends_with(b"ok"));
     let (_, _lingers) =
-        while_stopped(&proxy, || Lingering::new().pass(&client, GET_INFO, SendFlags::empty()));
+        while_stopped(&proxy, || Lingering::new(LINGER).pass(&client, GET_INFO, SendFlags::empty()));
     until_cut_off(&mut client);
     assert_prompt(&proxy);
 }
@@ -150,7 +104,7 @@ fn with_urgent_data_it_stalls_nobody_on_an_older_kernel() {
     let proxy = on_an_older_kernel(&engine, &[]);
     let mut client = connect(proxy.socket());
     let (sent, _lingers) = while_stopped(&proxy, || {
-        let passed = Lingering::new().pass(&client, b"!", SendFlags::OOB);
+        let passed = Lingering::new(LINGER).pass(&client, b"!", SendFlags::OOB);
         client.write_all(GET_INFO).unwrap();
         passed
     });
@@ -169,7 +123,7 @@ fn from_a_client_beyond_the_caps_it_stalls_nobody_on_an_older_kernel() {
     // So that what it passes is there before it is refused.
     let (sent, _lingers) = while_stopped(&proxy, || {
         let beyond = connect(proxy.socket());
-        Lingering::new().pass(&beyond, b"G", SendFlags::empty())
+        Lingering::new(LINGER).pass(&beyond, b"G", SendFlags::empty())
     });
     assert_eq!(sent, Ok(1));
     proxy.logged(&["WARN limited"]);
@@ -189,7 +143,7 @@ fn one_that_nobody_accepted_does_not_delay_the_end_on_an_older_kernel() {
     let lingers: Vec<TcpListener> = clients
         .iter()
         .map(|client| {
-            let (sent, lingers) = Lingering::new().pass(client, GET_INFO, SendFlags::empty());
+            let (sent, lingers) = Lingering::new(LINGER).pass(client, GET_INFO, SendFlags::empty());
             assert_eq!(sent, Ok(GET_INFO.len()));
             lingers
         })
@@ -212,7 +166,8 @@ fn many_of_them_leave_no_descriptor_behind_on_an_older_kernel() {
     let mut lingers = Vec::new();
     for _ in 0..50 {
         let client = connect(proxy.socket());
-        lingers.push(while_stopped(&proxy, || Lingering::new().pass(&client, b"G", SendFlags::empty())));
+        lingers
+            .push(while_stopped(&proxy, || Lingering::new(LINGER).pass(&client, b"G", SendFlags::empty())));
     }
     assert_prompt(&proxy);
     // Although the sockets that were passed would still linger.
@@ -225,7 +180,7 @@ fn one_within_another_s_queue_stalls_nobody_on_an_older_kernel() {
     let engine = Mock::answering(OK);
     let proxy = on_an_older_kernel(&engine, &[]);
     let (outer, inner) = UnixStream::pair().unwrap();
-    let (sent, lingers) = Lingering::new().pass(&outer, b"G", SendFlags::empty());
+    let (sent, lingers) = Lingering::new(LINGER).pass(&outer, b"G", SendFlags::empty());
     assert_eq!(sent, Ok(1));
     let mut client = connect(proxy.socket());
     let sent = while_stopped(&proxy, || {

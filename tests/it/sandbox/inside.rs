@@ -9,13 +9,12 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use libc::{EACCES, ENOSYS, EPERM};
 
 use super::fixture::Fixture;
+use crate::support::attempt::attempt_program;
 use crate::support::proxy::PROGRAM;
 
 /// What holds in the process, as `attempt.rs` takes it.
@@ -104,31 +103,6 @@ fn every_attempt_is_in_the_table() {
     let output = Command::new(attempt_program()).arg("list").output().unwrap();
     let list = String::from_utf8(output.stdout).unwrap();
     assert_eq!(list.lines().collect::<BTreeSet<_>>(), ATTEMPTS.iter().copied().collect());
-}
-
-/// The program that makes attempts, built by the cargo that built this test: without `--test` it has built
-/// it already, and there is nothing left to do.
-pub fn attempt_program() -> &'static Path {
-    static ATTEMPT: OnceLock<PathBuf> = OnceLock::new();
-    ATTEMPT.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--locked", "--offline", "--message-format=json"]);
-        cargo.args(["--example", "sandbox_attempt"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-        if cfg!(not(feature = "tls")) {
-            cargo.arg("--no-default-features");
-        }
-        // What cargo tells a test of its package would make the build scripts of others run again.
-        let of_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
-        for (name, _) in std::env::vars().filter(|(name, _)| of_package(name)) {
-            cargo.env_remove(name);
-        }
-        let output = cargo.output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        let messages = serde_json::Deserializer::from_slice(&output.stdout).into_iter::<serde_json::Value>();
-        let example =
-            messages.map(Result::unwrap).find(|message| message["target"]["name"] == "sandbox_attempt");
-        example.expect("cargo names what it built")["executable"].as_str().unwrap().into()
-    })
 }
 
 /// Makes an attempt in a process of its own, among things that nothing else touches.

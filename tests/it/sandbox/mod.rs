@@ -4,5 +4,3 @@ mod fixture;
 mod in_force;
 mod inside;
 mod privileges;
-
-pub use inside::attempt_program;

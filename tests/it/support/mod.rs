@@ -4,10 +4,14 @@
 #![cfg_attr(not(feature = "tls"), allow(dead_code))] // the tests of TLS use some of it alone
 
 pub mod attack;
+pub mod attempt;
+#[cfg(feature = "tls")]
+pub mod crafted;
 pub mod engine;
 pub mod files;
 pub mod http;
 pub mod library;
+pub mod lingering;
 pub mod machine;
 pub mod mock;
 pub mod process;
