@@ -45,6 +45,7 @@ mod memory;
 mod pace;
 mod passed_descriptors;
 mod requests;
+#[cfg(feature = "tls")]
 mod soak;
 
 // The program as it is started, watched and stopped.
