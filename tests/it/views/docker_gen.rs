@@ -6,12 +6,27 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::filled::{COMMAND, ENV, HOST_PATH, OPTION, filled};
+use super::filled::{COMMAND, ENV, HOST_PATH, LABEL, OPTION, filled};
 use crate::support::http::{self, get_head};
 use crate::support::proxy::Proxy;
 
-/// The variables that the template of nginx-proxy asks for.
-const KEPT: [&str; 2] = ["VIRTUAL_*", "LETSENCRYPT_*"];
+/// The variables that the template of nginx-proxy 1.11 asks for, as in `docs/views.md`.
+const KEPT: [&str; 11] = [
+    "VIRTUAL_*",
+    "NETWORK_ACCESS",
+    "HTTPS_METHOD",
+    "CERT_NAME",
+    "SSL_POLICY",
+    "HSTS",
+    "SERVER_TOKENS",
+    "ACME_HTTP_CHALLENGE_LOCATION",
+    "ENABLE_HTTP_ON_MISSING_CERT",
+    "EXTERNAL_HTTP_PORT",
+    "EXTERNAL_HTTPS_PORT",
+];
+
+/// Its own labels, such as those for what is kept alive; the others are redacted.
+const KEPT_LABELS: &str = "com.github.nginx-proxy.nginx-proxy.*";
 
 /// What docker-gen asks for at its start, and what it makes of the answers: a place for each virtual host.
 struct Template {
@@ -49,6 +64,7 @@ fn place(listed: &Value, container: &Value) -> Option<String> {
     };
     let host = variable("VIRTUAL_HOST")?;
     let port = variable("VIRTUAL_PORT").unwrap_or("80");
+    let access = variable("NETWORK_ACCESS").unwrap_or("external");
     let addresses: Vec<String> = container["NetworkSettings"]["Networks"]
         .as_object()?
         .iter()
@@ -56,8 +72,8 @@ fn place(listed: &Value, container: &Value) -> Option<String> {
         .collect();
     let (name, image, state) =
         (&container["Name"], &container["Config"]["Image"], &container["State"]["Running"]);
-    let labels = &listed["Labels"];
-    Some(format!("{host}:{port} {name} {image} {state} {addresses:?} {labels}"))
+    let keepalive = &listed["Labels"]["com.github.nginx-proxy.nginx-proxy.keepalive"];
+    Some(format!("{host}:{port} {access} {name} {image} {state} {addresses:?} {keepalive}"))
 }
 
 #[test]
@@ -66,14 +82,21 @@ fn virtual_hosts_are_found_as_on_the_engine_s_socket_and_passwords_are_not_sent(
     let filled = filled();
     let proxy = Proxy::builder(filled.socket()).allow("containers,networks,events,info,version");
     let keep = KEPT.iter().flat_map(|glob| ["--keep-env", glob]);
-    let proxy = proxy.args(["--redact", "env,commands,paths,options"]).args(keep).start();
+    let proxy = proxy.args(["--redact", "env,commands,labels,paths,options"]).args(keep);
+    let proxy = proxy.args(["--keep-label", KEPT_LABELS]).start();
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut events = http::connect(proxy.socket());
     events.write_all(get_head(&format!("/events?since={since}")).as_bytes()).unwrap();
 
     filled.create("hosted", &json!({
         "Image": "busybox:latest", "Cmd": ["/bin/sh", "-c", format!("/bin/busybox sleep 3600; : {COMMAND}")],
-        "Env": ["VIRTUAL_HOST=c.example", "VIRTUAL_PORT=8080", format!("PASSWORD={ENV}"), format!("VIRTUAL={ENV}")],
+        "Env": [
+            "VIRTUAL_HOST=c.example", "VIRTUAL_PORT=8080", "NETWORK_ACCESS=internal",
+            format!("PASSWORD={ENV}"), format!("VIRTUAL={ENV}"),
+        ],
+        "Labels": {
+            "com.github.nginx-proxy.nginx-proxy.keepalive": "64", "note": LABEL,
+        },
         "HostConfig": { "NetworkMode": "back", "Binds": ["hosted:/own"], "LogConfig": {
             "Type": "json-file", "Config": { "tag": OPTION },
         }},
@@ -85,12 +108,13 @@ fn virtual_hosts_are_found_as_on_the_engine_s_socket_and_passwords_are_not_sent(
     let told = http::read_until(&mut events, |bytes| http::contains(bytes, "\"destroy\""));
 
     assert!(
-        direct.places.len() > 2 && direct.places[2].starts_with("c.example:8080 "),
+        direct.places.len() > 2 && direct.places[2].starts_with("c.example:8080 internal "),
         "{:?}",
         direct.places
     );
+    assert!(direct.places[2].ends_with(" \"64\""), "{}", direct.places[2]);
     assert_eq!(shown.places, direct.places);
-    for marker in [ENV, COMMAND, HOST_PATH, OPTION] {
+    for marker in [ENV, COMMAND, LABEL, HOST_PATH, OPTION] {
         assert!(http::contains(&direct.sent, marker), "{marker} is in the engine's own answers");
         assert!(!http::contains(&shown.sent, marker), "{marker} was sent");
         assert!(!http::contains(&told, marker), "{marker} was told");
