@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::policy::object::Object;
-use crate::policy::visibility::{Fact, Visibility};
+use crate::policy::visibility::{Fact, NAMING_FILTERS, Visibility};
 use crate::policy::{Allowed, CanonicalPath, ResponseKind, query};
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -243,16 +243,13 @@ impl Lookup {
     /// What to ask for instead of a part of a list: all of it, because the engine would count what is not shown. The
     /// objects that its filters name must be shown, because it says whether they exist.
     async fn resolve_list(&self, prefix: &str, allowed: &Allowed<'_>) -> Result<Option<Uri>, NotShown> {
-        let object = match allowed.endpoint.name {
-            "containers:list" => Object::Container,
-            "images:list" => Object::Image,
-            _ => return Ok(None),
-        };
         for filters in allowed.query.values("filters") {
-            for name in query::filter_values(&filters, &["before", "since"]) {
-                let no_such = || NotShown::NoSuchObject(object.not_found(&name));
-                let path = CanonicalPath::parse_name(&name).ok_or_else(no_such)?;
-                self.resolve_one(prefix, object, &path, &name).await?;
+            for row in NAMING_FILTERS.iter().filter(|row| row.endpoint == allowed.endpoint.name) {
+                for name in query::filter_values(&filters, row.keys) {
+                    let no_such = || NotShown::NoSuchObject(row.object.not_found(&name));
+                    let path = CanonicalPath::parse_name(&name).ok_or_else(no_such)?;
+                    self.resolve_one(prefix, row.object, &path, &name).await?;
+                }
             }
         }
         if allowed.most_items().is_none() {

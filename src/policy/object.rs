@@ -15,6 +15,8 @@ pub enum Object {
     Service,
     /// A task of a service.
     Task,
+    /// A node of the swarm.
+    Node,
     /// A secret.
     Secret,
     /// A config.
@@ -33,6 +35,7 @@ impl Object {
             Self::Volume => format!("/volumes/{name}"),
             Self::Service => format!("/services/{name}"),
             Self::Task => format!("/tasks/{name}"),
+            Self::Node => format!("/nodes/{name}"),
             Self::Secret => format!("/secrets/{name}"),
             Self::Config => format!("/configs/{name}"),
             Self::Exec => format!("/exec/{name}/json"),
@@ -48,6 +51,7 @@ impl Object {
             Self::Volume => "/volumes",
             Self::Service => "/services",
             Self::Task => "/tasks",
+            Self::Node => "/nodes",
             Self::Secret => "/secrets",
             Self::Config => "/configs",
             Self::Exec => unreachable!("the engine does not list execs"),
@@ -63,6 +67,7 @@ impl Object {
             Self::Volume => format!("get {name}: no such volume"),
             Self::Service => format!("service {name} not found"),
             Self::Task => format!("task {name} not found"),
+            Self::Node => format!("node {name} not found"),
             Self::Secret => format!("secret {name} not found"),
             Self::Config => format!("config {name} not found"),
             Self::Exec => format!("No such exec instance: {name}"),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::object::Object;
 use super::redaction::Glob;
 
 /// A way to choose objects.
@@ -136,6 +137,29 @@ pub static REFERENCE_LISTS: &[&str] = &[
     "PreviousSpec.Networks",
     "Endpoint.VirtualIPs",
     "NetworksAttachments",
+];
+
+/// Filters of a list that name an object: the engine says whether it exists.
+#[derive(Debug)]
+pub struct NamingFilters {
+    /// The name of the list's endpoint.
+    pub endpoint: &'static str,
+    /// The keys of the filters.
+    pub keys: &'static [&'static str],
+    /// What they name.
+    pub object: Object,
+}
+
+/// The filters that name objects. `after` is Podman's.
+pub static NAMING_FILTERS: &[NamingFilters] = &[
+    NamingFilters {
+        endpoint: "containers:list",
+        keys: &["before", "since", "after"],
+        object: Object::Container,
+    },
+    NamingFilters { endpoint: "images:list", keys: &["before", "since", "after"], object: Object::Image },
+    NamingFilters { endpoint: "tasks:list", keys: &["service"], object: Object::Service },
+    NamingFilters { endpoint: "tasks:list", keys: &["node"], object: Object::Node },
 ];
 
 /// Keys of objects whose members are named by the ids of other objects.

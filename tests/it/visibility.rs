@@ -51,6 +51,7 @@ fn answer(path: &str) -> Option<String> {
         "/tasks" => both(task("1", OURS), task("2", THEIRS)),
         "/tasks/t1" => Some(task("1", OURS)),
         "/tasks/t2" => Some(task("2", THEIRS)),
+        "/nodes/n2" => Some(r#"{"ID":"n2","Spec":{"Labels":{}},"Description":{"Hostname":"hush"}}"#.to_owned()),
         "/exec/e1/json" => Some(format!(r#"{{"ID":"e1","ContainerID":"{OURS}"}}"#)),
         "/exec/e2/json" => Some(format!(r#"{{"ID":"e2","ContainerID":"{THEIRS}"}}"#)),
         "/containers/aaaaaaaaaaaa/top" => Some(r#"{"Titles":["PID"],"Processes":[["1"]]}"#.to_owned()),
@@ -241,6 +242,34 @@ fn a_limit_counts_what_is_shown_and_filters_name_only_that() {
     let (hidden, absent) = (since("hush"), since("none"));
     assert_eq!((hidden.status(), absent.status()), (404, 404));
     assert_eq!(hidden.text().replace("hush", "none"), absent.text());
+}
+
+#[test]
+fn a_filter_says_no_more_of_what_is_hidden_than_of_what_does_not_exist() {
+    let engine = Mock::new(serve);
+    let proxy = ours(engine.socket()).start();
+    let filtered = |list: &str, filter: &str, name: &str| {
+        proxy.get(&format!("{list}?filters={{\"{filter}\":[\"{name}\"]}}"))
+    };
+    for (list, filter, hidden) in [
+        ("/containers/json", "before", "hush"),
+        ("/containers/json", "since", "hush"),
+        ("/containers/json", "after", "hush"),
+        ("/images/json", "before", "hush:1"),
+        ("/images/json", "since", "hush:1"),
+        ("/images/json", "after", "hush:1"),
+        ("/tasks", "service", THEIRS),
+        ("/tasks", "node", "n2"),
+    ] {
+        let (one, other) = (filtered(list, filter, hidden), filtered(list, filter, "none"));
+        assert_eq!((one.status(), other.status()), (404, 404), "{list} {filter}");
+        assert_eq!(one.text().replace(hidden, "none"), other.text(), "{list} {filter}");
+    }
+    for (list, filter, name) in
+        [("/containers/json", "after", "web"), ("/tasks", "service", "s-we"), ("/tasks", "service", OURS)]
+    {
+        shown(&filtered(list, filter, name));
+    }
 }
 
 #[test]
