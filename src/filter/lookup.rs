@@ -18,6 +18,10 @@ use crate::upstream::{Upstream, UpstreamError};
 /// How large what the engine tells of one object, or of all of one kind, may be, in bytes.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
 
+/// What engines and Podman say, in an error of their own, of a name that is the beginning of several ids.
+static AMBIGUOUS: [&str; 3] =
+    ["Multiple IDs found with provided prefix", "is ambiguous", "more than one result for"];
+
 /// Why it could not be decided whether an object is shown.
 #[derive(Debug, Error)]
 pub enum LookupError {
@@ -119,6 +123,12 @@ impl Described {
     }
 }
 
+/// Whether an error says that a name fits several objects.
+fn is_ambiguous(error: &[u8]) -> bool {
+    let error = String::from_utf8_lossy(error);
+    AMBIGUOUS.iter().any(|words| error.contains(words))
+}
+
 fn unrooted(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
@@ -191,7 +201,7 @@ impl Lookup {
         let body: Bytes = body.map_err(|_| LookupError::Body)?.to_bytes();
         match status {
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body)?)),
-            status if status.is_client_error() => Ok(None),
+            status if status.is_client_error() || is_ambiguous(&body) => Ok(None),
             status => Err(LookupError::Status(status)),
         }
     }

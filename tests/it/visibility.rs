@@ -192,6 +192,43 @@ fn what_is_hidden_is_answered_like_what_does_not_exist() {
     assert_eq!(text, "{\"message\":\"No such container: hush\"}\n");
 }
 
+/// How engines say that the beginning of an id, which is a name in a request, is that of several.
+const AMBIGUOUS: [(&str, &str); 5] = [
+    ("500 Oh", "Multiple IDs found with provided prefix: bb"),
+    ("400 Bad Request", "Multiple IDs found with provided prefix: bb"),
+    ("500 Oh", "service bb is ambiguous (2 matches found)"),
+    ("400 Bad Request", "service bb is ambiguous (2 matches found)"),
+    ("500 Oh", "more than one result for container name bb: is ambiguous"),
+];
+
+#[test]
+fn the_beginning_of_several_hidden_ids_is_answered_like_what_does_not_exist() {
+    for (status, message) in AMBIGUOUS {
+        let engine = Mock::new(move |mut connection: MockConnection| {
+            while connection.read_head().is_some() {
+                let body = format!("{{\"message\":\"{message}\"}}");
+                connection
+                    .send(&format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+            }
+        });
+        let proxy = ours(engine.socket()).start();
+        for (target, expected) in [
+            ("/containers/bb/json", "No such container: bb"),
+            ("/services/bb", "service bb not found"),
+            ("/tasks/bb", "task bb not found"),
+            ("/containers/json?filters={\"since\":[\"bb\"]}", "No such container: bb"),
+        ] {
+            let response = proxy.get(target);
+            assert_eq!(
+                (response.status(), response.message()),
+                (404, expected.to_owned()),
+                "{message} {target}"
+            );
+        }
+        assert!(!proxy.log().iter().any(|line| line.contains("upstream_error")), "{:?}", proxy.log());
+    }
+}
+
 #[test]
 fn hidden_objects_are_in_no_list_and_not_counted() {
     let engine = Mock::new(serve);
