@@ -22,7 +22,7 @@ enum Place {
     Labels,
     /// `Spec` of a service, a secret or a config, which has the name and the labels.
     Spec,
-    /// `Target`, `NetworkID` or `ServiceID`: the object that the item names.
+    /// `Target`, `NetworkID`, `ServiceID`, `SecretID` or `ConfigID`: the object that the item names.
     Reference,
     /// `Network`, which has the id of the network that the item names.
     Network,
@@ -31,7 +31,11 @@ enum Place {
 impl Place {
     fn of(key: &[u8], plan: &Plan) -> Self {
         match key {
-            b"Target" | b"NetworkID" | b"ServiceID" if plan.decides_by_references() => Place::Reference,
+            b"Target" | b"NetworkID" | b"ServiceID" | b"SecretID" | b"ConfigID"
+                if plan.decides_by_references() =>
+            {
+                Place::Reference
+            }
             b"Network" if plan.decides_by_references() => Place::Network,
             _ if plan.decides_by_references() => Place::Other,
             b"Name" => Place::Name,

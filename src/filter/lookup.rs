@@ -162,7 +162,7 @@ impl Lookup {
         Ok(found.filter(|_| shown).and_then(|found| found.id().map(str::to_owned)))
     }
 
-    /// The ids and names of all objects of a kind that are shown.
+    /// The ids and names of all objects of a kind that are shown: none of a swarm's if the engine manages none.
     ///
     /// # Errors
     /// [`LookupError`] if the engine does not say.
@@ -172,7 +172,10 @@ impl Lookup {
             Object::Volume => {
                 self.ask::<VolumeList>(&target).await?.unwrap_or_default().volumes.unwrap_or_default()
             }
-            _ => self.ask(&target).await?.unwrap_or_default(),
+            _ => match self.ask(&target).await {
+                Err(LookupError::Status(StatusCode::SERVICE_UNAVAILABLE)) => Vec::new(),
+                all => all?.unwrap_or_default(),
+            },
         };
         let shown = all.iter().filter(|one| one.is_visible(&self.visibility));
         Ok(shown.flat_map(|one| one.id().into_iter().chain(one.names())).map(str::to_owned).collect())

@@ -80,19 +80,19 @@ static ENDPOINTS: &[Endpoint] = &[
     row("services:list", "/services").grouped()
         .exposes("every swarm service with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root)
-        .takes(&[parameter("filters", Filters), parameter("status", Boolean)]).refers_to(&[Object::Network]),
+        .takes(&[parameter("filters", Filters), parameter("status", Boolean)]).refers_to(&[Object::Network, Object::Secret, Object::Config]),
     row("services:inspect", "/services/{id}").grouped().of(Object::Service)
         .exposes("one swarm service with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options])
-        .takes(&[parameter("insertDefaults", Boolean)]).refers_to(&[Object::Network]),
+        .takes(&[parameter("insertDefaults", Boolean)]).refers_to(&[Object::Network, Object::Secret, Object::Config]),
     row("tasks:list", "/tasks").grouped()
         .exposes("every swarm task with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options]).lists(Lists::Root)
-        .takes(&[parameter("filters", Filters)]).refers_to(&[Object::Service, Object::Network]),
+        .takes(&[parameter("filters", Filters)]).refers_to(&[Object::Service, Object::Network, Object::Secret, Object::Config]),
     row("tasks:inspect", "/tasks/{id}").grouped().of(Object::Task)
         .exposes("one swarm task with its specification, environment variables included")
         .holds(&[Env, Commands, Labels, Paths, Options])
-        .refers_to(&[Object::Network]),
+        .refers_to(&[Object::Network, Object::Secret, Object::Config]),
     row("nodes:list", "/nodes").grouped()
         .exposes("every swarm node's name, address, resources, labels and certificate issuer")
         .holds(&[Labels, Options, Tokens])

@@ -137,6 +137,8 @@ pub static REFERENCE_LISTS: &[&str] = &[
     "PreviousSpec.Networks",
     "Endpoint.VirtualIPs",
     "NetworksAttachments",
+    "ContainerSpec.Secrets",
+    "ContainerSpec.Configs",
 ];
 
 /// Filters of a list that name an object: the engine says whether it exists.
@@ -165,8 +167,8 @@ pub static NAMING_FILTERS: &[NamingFilters] = &[
 /// Keys of objects whose members are named by the ids of other objects.
 pub static REFERENCE_MAPS: &[&str] = &["Containers"];
 
-/// Keys of values that tell of objects that are not shown, and go with them: counts and warnings beside lists, and
-/// in a network the services that have tasks in it.
+/// Keys of values that tell of objects that are not shown, and go with them: counts and warnings beside lists, in a
+/// network the services that have tasks in it, and the config that a service's credentials are in.
 pub static BESIDE_LISTS: &[&str] = &[
     ".Warnings",
     ".LayersSize",
@@ -188,6 +190,7 @@ pub static BESIDE_LISTS: &[&str] = &[
     "BuildCacheUsage.Reclaimable",
     "BuildCacheUsage.TotalSize",
     "Services",
+    "CredentialSpec.Config",
 ];
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::support::http::Response;
 use crate::support::library::every_name;
 use crate::support::mock::{Mock, MockConnection};
@@ -20,9 +22,12 @@ fn answer(path: &str) -> Option<String> {
     let listed = |id: &str, name: &str, tenant: &str| {
         format!(r#"{{"Id":"{id}","Names":["/{name}"],"Labels":{}}}"#, labels(tenant))
     };
+    let used = format!(
+        r#""ContainerSpec":{{"Secrets":[{{"File":{{"Name":"f"}},"SecretID":"{OURS}","SecretName":"sec"}},{{"SecretID":"{THEIRS}","SecretName":"hush"}}],"Configs":[{{"ConfigID":"{THEIRS}","ConfigName":"hush"}},{{"ConfigID":"{OURS}","ConfigName":"conf"}}],"Privileges":{{"CredentialSpec":{{"Config":"{THEIRS}"}}}}}}"#
+    );
     let service = |id: &str, tenant: &str, networks: &str| {
         format!(
-            r#"{{"ID":"{id}","Spec":{{"Name":"s-{tenant}","Labels":{},"TaskTemplate":{{"Networks":[{networks}]}}}},"Endpoint":{{"VirtualIPs":[{{"NetworkID":"{THEIRS}","Addr":"10.0.0.9"}},{{"NetworkID":"{OURS}","Addr":"10.0.0.1"}}]}}}}"#,
+            r#"{{"ID":"{id}","Spec":{{"Name":"s-{tenant}","Labels":{},"TaskTemplate":{{{used},"Networks":[{networks}]}}}},"PreviousSpec":{{"TaskTemplate":{{{used}}}}},"Endpoint":{{"VirtualIPs":[{{"NetworkID":"{THEIRS}","Addr":"10.0.0.9"}},{{"NetworkID":"{OURS}","Addr":"10.0.0.1"}}]}}}}"#,
             labels(tenant)
         )
     };
@@ -35,7 +40,7 @@ fn answer(path: &str) -> Option<String> {
     };
     let task = |id: &str, of: &str| {
         format!(
-            r#"{{"ID":"t{id}","Labels":{{}},"ServiceID":"{of}","NetworksAttachments":[{{"Network":{{"ID":"{of}","Spec":{{"Name":"n-{of}"}}}}}},{{"Network":{{"ID":"{THEIRS}","Spec":{{"Name":"hush"}}}}}}]}}"#
+            r#"{{"ID":"t{id}","Labels":{{}},"ServiceID":"{of}","Spec":{{{used}}},"NetworksAttachments":[{{"Network":{{"ID":"{of}","Spec":{{"Name":"n-{of}"}}}}}},{{"Network":{{"ID":"{THEIRS}","Spec":{{"Name":"hush"}}}}}}]}}"#
         )
     };
     let both = |one: String, other: String| Some(format!("[{one},{other}]\n"));
@@ -52,6 +57,10 @@ fn answer(path: &str) -> Option<String> {
         "/tasks/t1" => Some(task("1", OURS)),
         "/tasks/t2" => Some(task("2", THEIRS)),
         "/nodes/n2" => Some(r#"{"ID":"n2","Spec":{"Labels":{}},"Description":{"Hostname":"hush"}}"#.to_owned()),
+        "/secrets" | "/configs" => Some(format!(
+            r#"[{{"ID":"{OURS}","Spec":{{"Name":"ours","Labels":{}}}}},{{"ID":"{THEIRS}","Spec":{{"Name":"hush"}}}}]"#,
+            labels("we")
+        )),
         "/exec/e1/json" => Some(format!(r#"{{"ID":"e1","ContainerID":"{OURS}"}}"#)),
         "/exec/e2/json" => Some(format!(r#"{{"ID":"e2","ContainerID":"{THEIRS}"}}"#)),
         "/containers/aaaaaaaaaaaa/top" => Some(r#"{"Titles":["PID"],"Processes":[["1"]]}"#.to_owned()),
@@ -260,6 +269,12 @@ fn hidden_objects_are_not_named_inside_of_other_answers() {
     assert_eq!(network["Containers"].as_object().unwrap().len(), 1, "{network}");
     let service = proxy.get("/services/s-we").json();
     assert_eq!(service["Endpoint"]["VirtualIPs"].as_array().unwrap().len(), 1, "{service}");
+    let task = proxy.get("/tasks/t1").json();
+    for spec in [&service["Spec"]["TaskTemplate"], &service["PreviousSpec"]["TaskTemplate"], &task["Spec"]] {
+        let used = &spec["ContainerSpec"];
+        assert_eq!((&used["Secrets"][0]["SecretName"], &used["Secrets"][1]), (&"sec".into(), &Value::Null));
+        assert_eq!((&used["Configs"][0]["ConfigName"], &used["Configs"][1]), (&"conf".into(), &Value::Null));
+    }
 }
 
 #[test]
