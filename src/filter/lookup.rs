@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use tokio::sync::Semaphore;
 
 use crate::policy::object::Object;
 use crate::policy::visibility::{Fact, NAMING_FILTERS, Visibility};
@@ -17,6 +18,9 @@ use crate::upstream::{Upstream, UpstreamError};
 
 /// How large what the engine tells of one object, or of all of one kind, may be, in bytes.
 const MAX_ANSWER: usize = 32 * 1024 * 1024;
+
+/// How many questions of a listener the engine gets at a time; further ones wait for their turn.
+const MAX_QUESTIONS: usize = 4;
 
 /// What engines and Podman say, in an error of their own, of a name that is the beginning of several ids.
 static AMBIGUOUS: [&str; 3] =
@@ -44,6 +48,8 @@ pub enum LookupError {
 pub struct Lookup {
     upstream: Arc<Upstream>,
     visibility: Arc<Visibility>,
+    /// The turns of all clients of the listener.
+    turns: Arc<Semaphore>,
 }
 
 /// What an object says of itself, inspected or as an item of a list.
@@ -136,7 +142,8 @@ fn unrooted(name: &str) -> &str {
 impl Lookup {
     /// Asks `upstream` and decides by `visibility`.
     pub fn new(upstream: Arc<Upstream>, visibility: Visibility) -> Self {
-        Self { upstream, visibility: Arc::new(visibility) }
+        let turns = Arc::new(Semaphore::new(MAX_QUESTIONS));
+        Self { upstream, visibility: Arc::new(visibility), turns }
     }
 
     /// The id of the object of this name if it is shown. `name` is written as in a path. What is hidden and what
@@ -198,6 +205,8 @@ impl Lookup {
     /// What the engine answers; `None` if it says that there is no such thing, or that the name fits several.
     async fn ask<T: DeserializeOwned>(&self, target: &str) -> Result<Option<T>, LookupError> {
         let Ok(target) = Uri::try_from(target) else { return Ok(None) };
+        // Held until the answer is read. It is never closed.
+        let _turn = self.turns.acquire().await;
         let response = self.upstream.get(target, &HeaderMap::new(), ResponseKind::Bounded).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;

@@ -1,14 +1,18 @@
 //! Promise: with `--only`, objects that no selector chooses do not exist for a listener: neither in lists nor by
 //! name nor inside of other answers nor in events.
 
+use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
 
 use serde_json::Value;
 
-use crate::support::http::Response;
+use crate::support::http::{Response, connect, get_head};
 use crate::support::library::every_name;
 use crate::support::mock::{Mock, MockConnection};
 use crate::support::proxy::{Builder, Proxy};
+use crate::support::until;
 
 const OURS: &str = "aaaaaaaaaaaa";
 const THEIRS: &str = "bbbbbbbbbbbb";
@@ -394,6 +398,56 @@ fn only_events_of_visible_objects_come_and_their_last_one_too() {
     // What `ours` was is forgotten with it, and a mount of it by another's container is not told.
     assert_eq!(came, expected, "{text}");
     assert!(!text.contains("hush") && !text.contains(THEIRS), "{text}");
+}
+
+#[test]
+fn few_lookups_at_a_time_reach_the_engine_however_many_clients_need_one() {
+    const WATCHERS: usize = 12;
+    const AT_A_TIME: usize = 4;
+    let gate = Arc::new(RwLock::new(()));
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (gate_of_engine, now_of_engine, most_of_engine) = (gate.clone(), now.clone(), most.clone());
+    let engine = Mock::new(move |mut connection: MockConnection| {
+        while let Some(head) = connection.read_head() {
+            if head.starts_with("GET /events ") {
+                let event = event("network", "connect", OURS, "");
+                connection.send(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+                );
+                connection.send(&format!("{:x}\r\n{event}\r\n", event.len()));
+                return connection.wait_until_closed();
+            }
+            if head.starts_with("GET /_ping ") {
+                connection
+                    .send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]");
+                continue;
+            }
+            most_of_engine.fetch_max(now_of_engine.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            drop(gate_of_engine.read());
+            now_of_engine.fetch_sub(1, Ordering::SeqCst);
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]");
+        }
+    });
+    let proxy = ours(engine.socket()).args(["--max-connections", "64"]).start();
+    let closed = gate.write().unwrap();
+    let watchers: Vec<_> = (0..WATCHERS)
+        .map(|_| {
+            let mut watcher = connect(proxy.socket());
+            watcher.write_all(get_head("/events").as_bytes()).unwrap();
+            watcher
+        })
+        .collect();
+    let count = |target: &str| asked(&engine).iter().filter(|asked| *asked == target).count();
+    until("all watch", || count("/events") == WATCHERS);
+    until("lookups are under way", || now.load(Ordering::SeqCst) >= AT_A_TIME);
+    // Turns of the event loop, in which others could begin.
+    for _ in 0..20 {
+        assert_eq!(proxy.get("/_ping").status(), 200);
+    }
+    drop(closed);
+    until("every watcher's lookups were made", || count("/configs") == WATCHERS);
+    assert_eq!(most.load(Ordering::SeqCst), AT_A_TIME);
+    drop(watchers);
 }
 
 #[test]
