@@ -340,6 +340,30 @@ fn when_the_engine_does_not_say_nothing_is_shown() {
     }
 }
 
+#[test]
+fn an_engine_without_a_swarm_says_so_itself() {
+    let engine = Mock::new(|mut connection: MockConnection| {
+        while let Some(head) = connection.read_head() {
+            let (status, body) = match head.starts_with("GET /networks ") {
+                true => ("200 OK", "[]"),
+                false => ("503 Oh", r#"{"message":"This node is not a swarm manager."}"#),
+            };
+            let length = body.len();
+            connection.send(&format!(
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            ));
+        }
+    });
+    let proxy = ours(engine.socket()).start();
+    for target in ["/services", "/tasks"] {
+        let response = proxy.get(target);
+        assert_eq!(
+            (response.status(), response.message()),
+            (503, "This node is not a swarm manager.".to_owned())
+        );
+    }
+}
+
 fn event(kind: &str, action: &str, id: &str, attributes: &str) -> String {
     format!(
         r#"{{"Type":"{kind}","Action":"{action}","Actor":{{"ID":"{id}","Attributes":{{{attributes}}}}}}}"#
