@@ -245,7 +245,7 @@ pub struct UpstreamTlsArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
-    /// How long a client may take to send a request's head
+    /// How long a client may take to send a request's head, and for its TLS handshake
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_duration)]
     #[arg(env = "DOCKER_PROXY_ACL_HEADER_TIMEOUT")]
     pub header_timeout: Duration,
@@ -312,7 +312,7 @@ pub struct RuntimeArgs {
     /// Threads that serve, at most 64; one is the smallest, and enough for most hosts
     #[arg(long, value_name = "N", default_value = "1", value_parser = threads, env = "DOCKER_PROXY_ACL_THREADS")]
     pub threads: NonZeroUsize,
-    /// How long the event loop may be stuck until the process aborts, to be started anew; 0 is forever
+    /// How long (at least 2s) the event loop may be stuck until the process aborts, to be started anew; 0 is forever
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = watchdog_limit)]
     #[arg(env = "DOCKER_PROXY_ACL_WATCHDOG")]
     pub watchdog: Duration,

@@ -205,17 +205,23 @@ impl Lookup {
     /// What the engine answers; `None` if it says that there is no such thing, or that the name fits several.
     async fn ask<T: DeserializeOwned>(&self, target: &str) -> Result<Option<T>, LookupError> {
         let Ok(target) = Uri::try_from(target) else { return Ok(None) };
-        // Held until the answer is read. It is never closed.
+        // Held until the answer is read, or is late. It is never closed.
         let _turn = self.turns.acquire().await;
-        let response = self.upstream.get(target, &HeaderMap::new(), ResponseKind::Bounded).await?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body: Bytes = body.map_err(|_| LookupError::Body)?.to_bytes();
+        let answer = self.upstream.in_time(ResponseKind::Bounded, self.answer(target));
+        let (status, body) = answer.await??;
         match status {
             StatusCode::OK => Ok(Some(serde_json::from_slice(&body)?)),
             status if status.is_client_error() || is_ambiguous(&body) => Ok(None),
             status => Err(LookupError::Status(status)),
         }
+    }
+
+    /// The whole answer of the engine.
+    async fn answer(&self, target: Uri) -> Result<(StatusCode, Bytes), LookupError> {
+        let response = self.upstream.get(target, &HeaderMap::new(), ResponseKind::Bounded).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        Ok((status, body.map_err(|_| LookupError::Body)?.to_bytes()))
     }
 }
 

@@ -475,6 +475,42 @@ fn few_lookups_at_a_time_reach_the_engine_however_many_clients_need_one() {
 }
 
 #[test]
+fn an_engine_that_hangs_within_what_is_asked_of_it_for_events_keeps_no_turn() {
+    const WATCHERS: usize = 4;
+    let engine = Mock::new(|mut connection: MockConnection| {
+        while let Some(head) = connection.read_head() {
+            if head.starts_with("GET /events ") {
+                let event = event("network", "connect", OURS, "");
+                connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n");
+                connection.send("Content-Type: application/json\r\n\r\n");
+                connection.send(&format!("{:x}\r\n{event}\r\n", event.len()));
+                return connection.wait_until_closed();
+            }
+            let container = format!("/containers/{OURS}/json");
+            if head.starts_with(&format!("GET {container} ")) {
+                let body = answer(&container).unwrap();
+                connection.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n");
+                connection.send(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+                continue;
+            }
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[");
+            return connection.wait_until_closed();
+        }
+    });
+    let proxy = ours(engine.socket()).args(["--upstream-timeout", "500ms"]).start();
+    let _watchers: Vec<_> = (0..WATCHERS)
+        .map(|_| {
+            let mut watcher = connect(proxy.socket());
+            watcher.write_all(get_head("/events").as_bytes()).unwrap();
+            watcher
+        })
+        .collect();
+    let lookups = || asked(&engine).iter().filter(|asked| *asked != "/events").count();
+    until("every turn is taken", || lookups() >= WATCHERS);
+    until("a container is looked up", || proxy.get(&format!("/containers/{OURS}/json")).status() == 200);
+}
+
+#[test]
 fn what_cannot_be_limited_is_warned_of_at_the_start() {
     let engine = Mock::new(serve);
     let proxy = ours(engine.socket()).start();
