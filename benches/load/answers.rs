@@ -74,15 +74,15 @@ impl Client {
 
 /// Asks once for something large.
 pub fn download(socket: &Path, path: &str) -> Figures {
-    let began = Instant::now();
+    let started_at = Instant::now();
     let bytes = Client::connect(socket, path)?.ask()?;
-    Ok(json!({ "bytes": bytes, "seconds": began.elapsed().as_secs_f64() }))
+    Ok(json!({ "bytes": bytes, "seconds": started_at.elapsed().as_secs_f64() }))
 }
 
 /// Asks again and again, each time on a new connection.
 pub fn fresh(plan: &Plan) -> Figures {
-    let began = Instant::now();
-    let end = began + Duration::from_secs_f64(plan.seconds);
+    let started_at = Instant::now();
+    let end = started_at + Duration::from_secs_f64(plan.seconds);
     let clients = (0..plan.clients).map(|_| {
         let (socket, path) = (plan.socket.clone(), plan.path.clone());
         thread::spawn(move || -> io::Result<u64> {
@@ -98,7 +98,7 @@ pub fn fresh(plan: &Plan) -> Figures {
     for client in clients.collect::<Vec<_>>() {
         asked += client.join().expect("a client does not panic")?;
     }
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = started_at.elapsed().as_secs_f64();
     Ok(json!({ "requests": asked, "seconds": seconds, "rate": asked as f64 / seconds }))
 }
 

@@ -36,8 +36,8 @@ pub fn measure(plan: &Plan) -> Figures {
     let streams: Vec<_> =
         (0..plan.connections).map(|_| UnixStream::connect(&plan.socket)).collect::<io::Result<_>>()?;
     tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(async {
-        let began = Instant::now();
-        let end = began + Duration::from_secs_f64(plan.seconds);
+        let started_at = Instant::now();
+        let end = started_at + Duration::from_secs_f64(plan.seconds);
         let mut clients = JoinSet::new();
         for stream in streams {
             clients.spawn(keep_asking(stream, request(&plan.path), end));
@@ -49,7 +49,7 @@ pub fn measure(plan: &Plan) -> Figures {
                 Err(_) => failed += 1,
             }
         }
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = started_at.elapsed().as_secs_f64();
         let rate = asked as f64 / seconds;
         Ok(json!({ "requests": asked, "failed": failed, "seconds": seconds, "rate": rate }))
     })

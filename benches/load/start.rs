@@ -37,14 +37,14 @@ impl Drop for Running {
 pub fn measure(plan: &Plan) -> Figures {
     const PATIENCE: Duration = Duration::from_secs(10);
     const PAUSE: Duration = Duration::from_micros(100);
-    let began = Instant::now();
+    let started_at = Instant::now();
     let mut command = Command::new(&plan.command[0]);
     command.args(&plan.command[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let _running = Running(command.spawn()?);
     loop {
         match Client::connect(&plan.socket, &plan.path).and_then(|mut client| client.ask()) {
-            Ok(_) => return Ok(json!({ "ms": began.elapsed().as_secs_f64() * 1e3 })),
-            Err(error) if began.elapsed() > PATIENCE => return Err(error),
+            Ok(_) => return Ok(json!({ "ms": started_at.elapsed().as_secs_f64() * 1e3 })),
+            Err(error) if started_at.elapsed() > PATIENCE => return Err(error),
             Err(_) => thread::sleep(PAUSE),
         }
     }

@@ -28,7 +28,7 @@ struct Source {
 
 #[derive(Debug)]
 struct Window {
-    began: Instant,
+    started_at: Instant,
     lines: u32,
     counted: Counts,
     /// The last of those that were only counted.
@@ -99,11 +99,11 @@ impl Refusals {
 
 impl Window {
     fn new(now: Instant) -> Self {
-        Self { began: now, lines: 0, counted: Counts::default(), client: None }
+        Self { started_at: now, lines: 0, counted: Counts::default(), client: None }
     }
 
     fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) >= WINDOW
+        now.saturating_duration_since(self.started_at) >= WINDOW
     }
 }
 
@@ -140,18 +140,18 @@ mod tests {
 
     #[test]
     fn a_client_gets_twenty_lines_a_second_and_the_rest_is_one_count() {
-        let (mut refusals, began) = (Refusals::default(), Instant::now());
+        let (mut refusals, started_at) = (Refusals::default(), Instant::now());
         let alice = client(7, "/x");
-        assert_eq!(lines(&mut refusals, &alice, 19, began), 19);
-        assert!(refusals.take_counted(began).is_empty());
-        assert_eq!(lines(&mut refusals, &alice, 1000, began), 1);
-        assert_eq!(refusals.note(&alice, Outcome::Rejected, began), Logged::Counted);
-        let summaries = refusals.take_counted(began);
+        assert_eq!(lines(&mut refusals, &alice, 19, started_at), 19);
+        assert!(refusals.take_counted(started_at).is_empty());
+        assert_eq!(lines(&mut refusals, &alice, 1000, started_at), 1);
+        assert_eq!(refusals.note(&alice, Outcome::Rejected, started_at), Logged::Counted);
+        let summaries = refusals.take_counted(started_at);
         let [Summary { client: Some(client), counts }] = &summaries[..] else { panic!("{summaries:?}") };
         assert_eq!(client.peer.uid(), Some(7));
         assert_eq!(*counts, Counts { denied: 999, rejected: 1, ..Counts::default() });
-        assert!(refusals.take_counted(began).is_empty());
-        assert_eq!(lines(&mut refusals, &alice, 1000, began + WINDOW), 20);
+        assert!(refusals.take_counted(started_at).is_empty());
+        assert_eq!(lines(&mut refusals, &alice, 1000, started_at + WINDOW), 20);
     }
 
     #[test]

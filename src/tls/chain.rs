@@ -203,9 +203,9 @@ mod tests {
     fn refused(names: &[(&str, &str)], algorithm: &'static SignatureAlgorithm) -> String {
         let verifier = verifier(ca("CA").self_signed(&key(algorithm)).unwrap().der().clone());
         let chain = forged(names, algorithm);
-        let began = Instant::now();
+        let started_at = Instant::now();
         let error = verifier.verify_client_cert(&chain[0], &chain[1..], UnixTime::now()).unwrap_err();
-        println!("{} certificates took {:?}: {error}", chain.len(), began.elapsed());
+        println!("{} certificates took {:?}: {error}", chain.len(), started_at.elapsed());
         match error {
             rustls::Error::InvalidCertificate(problem) => describe(&problem),
             other => panic!("{other}"),

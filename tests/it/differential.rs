@@ -47,7 +47,7 @@ fn the_engine_dispatches_nothing_that_was_not_named() {
     let seed = seed_from("JUDGE_SEED");
     let engine = Engine::private();
     let proxy = Proxy::builder(engine.socket()).allow(&NAMED.join(",")).quiet().start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     let before = engine.calls().len();
 
     let sent = AtomicUsize::new(0);
@@ -69,7 +69,7 @@ fn the_engine_dispatches_nothing_that_was_not_named() {
     println!(
         "{} requests in {:?}; the engine dispatched {named:?}",
         sent.load(Ordering::Relaxed),
-        began.elapsed()
+        started_at.elapsed()
     );
     assert!(calls.len() > requests / 100, "so few calls would prove little: {}", calls.len());
     for name in NAMED {

@@ -44,7 +44,7 @@ fn a_head_that_takes_too_long_is_cut_off() {
     let engine = Mock::answering(OK);
     let proxy = Proxy::builder(engine.socket()).allow("info").args(["--header-timeout", "500ms"]).start();
     let dribble = |mut stream: UnixStream| {
-        let began = Instant::now();
+        let started_at = Instant::now();
         stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let mut answer = Vec::new();
         let mut chunk = [0; 1024];
@@ -53,10 +53,14 @@ fn a_head_that_takes_too_long_is_cut_off() {
             match stream.read(&mut chunk) {
                 Ok(0) => break,
                 Ok(read) => answer.extend_from_slice(&chunk[..read]),
-                Err(_) => assert!(began.elapsed() < Duration::from_secs(20), "it is never cut off"),
+                Err(_) => assert!(started_at.elapsed() < Duration::from_secs(20), "it is never cut off"),
             }
         }
-        assert!(began.elapsed() >= Duration::from_millis(450), "cut off after {:?}", began.elapsed());
+        assert!(
+            started_at.elapsed() >= Duration::from_millis(450),
+            "cut off after {:?}",
+            started_at.elapsed()
+        );
         assert_eq!(statuses(&answer), [408]);
     };
     dribble(connect(proxy.socket()));
@@ -81,9 +85,9 @@ fn an_idle_client_may_stay_longer_than_a_head_may_take_but_not_for_ever() {
     ask_once(&mut stream);
     std::thread::sleep(Duration::from_millis(2000));
     ask_once(&mut stream);
-    let began = Instant::now();
+    let started_at = Instant::now();
     assert_eq!(read_to_close(&mut stream), b"");
-    assert!(began.elapsed() >= Duration::from_secs(3), "sent away after {:?}", began.elapsed());
+    assert!(started_at.elapsed() >= Duration::from_secs(3), "sent away after {:?}", started_at.elapsed());
 }
 
 #[test]
@@ -93,10 +97,10 @@ fn a_head_begun_right_after_an_answer_gets_no_more_time_than_any_other() {
     let proxy = Proxy::builder(engine.socket()).allow("info").args(limits).start();
     let mut stream = connect(proxy.socket());
     ask_once(&mut stream);
-    let began = Instant::now();
+    let started_at = Instant::now();
     stream.write_all(b"GET /in").unwrap();
     assert_eq!(statuses(&read_to_close(&mut stream)), [408]);
-    assert!(began.elapsed() < Duration::from_secs(10), "cut off after {:?}", began.elapsed());
+    assert!(started_at.elapsed() < Duration::from_secs(10), "cut off after {:?}", started_at.elapsed());
 }
 
 #[test]
@@ -198,9 +202,9 @@ fn four_hundred_dribbling_clients_are_not_felt_by_an_ordinary_one() {
 fn median_of_requests(proxy: &Proxy) -> Duration {
     let mut times: Vec<Duration> = (0..100)
         .map(|_| {
-            let began = Instant::now();
+            let started_at = Instant::now();
             assert_eq!(proxy.get("/info").status(), 200);
-            began.elapsed()
+            started_at.elapsed()
         })
         .collect();
     times.sort();
@@ -308,15 +312,15 @@ fn a_client_whose_connection_has_ended_and_that_goes_on_sending_is_cut_off_after
     let engine = Mock::answering(OK);
     let proxy = Proxy::builder(engine.socket()).allow("info").args(["--max-connections", "1"]).start();
     let mut stream = connect(proxy.socket());
-    let began = Instant::now();
+    let started_at = Instant::now();
     stream.write_all(b"POST /info HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n").unwrap();
     assert_eq!(statuses(&read_to_close(&mut stream)), [400]);
     assert_eq!(statuses(&raw_half_closed(proxy.socket(), GET_INFO)), [503], "it still counts");
     while stream.write_all(b"x").is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(60), "it is never cut off");
+        assert!(started_at.elapsed() < Duration::from_secs(60), "it is never cut off");
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(began.elapsed() >= Duration::from_secs(29), "cut off after {:?}", began.elapsed());
+    assert!(started_at.elapsed() >= Duration::from_secs(29), "cut off after {:?}", started_at.elapsed());
     until("its place is free", || statuses(&raw_half_closed(proxy.socket(), GET_INFO)) == [200]);
 }
 
@@ -335,8 +339,8 @@ fn a_client_whose_connection_has_ended_and_that_says_nothing_is_cut_off_soon() {
     let proxy = Proxy::builder(engine.socket()).allow("info").start();
     let mut stream = connect(proxy.socket());
     stream.write_all(b"POST /info HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n").unwrap();
-    let began = Instant::now();
+    let started_at = Instant::now();
     assert_eq!(statuses(&read_to_close(&mut stream)), [400]);
     until("it is cut off", || is_closed_by_peer(&stream));
-    assert!(began.elapsed() < Duration::from_secs(10), "cut off after {:?}", began.elapsed());
+    assert!(started_at.elapsed() < Duration::from_secs(10), "cut off after {:?}", started_at.elapsed());
 }

@@ -153,14 +153,14 @@ fn is_readable_within(stream: &UnixStream, time: Duration) -> bool {
 }
 
 /// An engine that ends connections which were idle for a moment, and says so.
-fn engine_that_ends_idle_connections(last_words: &'static str) -> Mock {
+fn engine_that_ends_idle_connections(closing_answer: &'static str) -> Mock {
     let seed = AtomicU64::new(1);
     Mock::new(move |mut connection| {
         let mut rng = Rng::new(seed.fetch_add(1, Ordering::Relaxed));
         while connection.read_head().is_some() {
             connection.send(OK);
             if !is_readable_within(&connection.stream, Duration::from_micros(rng.below(400) as u64)) {
-                return connection.send(last_words);
+                return connection.send(closing_answer);
             }
         }
     })
@@ -271,10 +271,10 @@ fn an_engine_that_hangs_before_its_head_is_a_504_but_a_stream_may_be_late() {
     });
     let proxy =
         Proxy::builder(engine.socket()).allow("info,events").args(["--upstream-timeout", "400ms"]).start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     let answer = proxy.get("/info");
     assert_eq!(answer.status(), 504, "{answer:?}");
-    assert!(began.elapsed() >= Duration::from_millis(400));
+    assert!(started_at.elapsed() >= Duration::from_millis(400));
     until("the engine's connection is closed", || engine.open() == 0);
     assert_eq!(proxy.get("/events").text(), "ok");
 }
@@ -523,14 +523,18 @@ fn jumps_of_the_clock_are_not_felt() {
         };
         ask(&mut idle);
         let mut late = connect(proxy.socket());
-        let began = Instant::now();
+        let started_at = Instant::now();
         late.write_all(b"GET /in").unwrap();
         set(jump);
         assert_eq!(year() > now, forward, "the proxy's clock has jumped: {} to {}", now, year());
         assert_ne!(year(), now, "the proxy's clock has jumped");
         ask(&mut idle);
         assert_eq!(statuses(&read_to_close(&mut late)), [408]);
-        assert!(began.elapsed() >= Duration::from_millis(1400), "cut off after {:?}", began.elapsed());
+        assert!(
+            started_at.elapsed() >= Duration::from_millis(1400),
+            "cut off after {:?}",
+            started_at.elapsed()
+        );
         set("+0");
         assert_eq!(year(), now);
         ask(&mut idle);

@@ -128,9 +128,9 @@ fn a_collector_of_a_megabyte_a_second_does_not_let_one_client_s_refusals_delay_a
         let flood = scope.spawn(|| pipelined(&proxy.socket, &refused, 10_000));
         let mut worst = Duration::ZERO;
         while !flood.is_finished() {
-            let began = Instant::now();
+            let started_at = Instant::now();
             assert_eq!(http::get(&proxy.socket, "/images/x/json").status(), 200);
-            worst = worst.max(began.elapsed());
+            worst = worst.max(started_at.elapsed());
         }
         assert_eq!(flood.join().unwrap(), [404; 10_000]);
         worst
@@ -146,12 +146,12 @@ fn beyond_twenty_refusals_in_a_second_a_client_gets_one_line_with_a_count() {
     const REQUESTS: usize = 4000;
     let engine = Mock::answering(OK);
     let mut proxy = Proxy::builder(engine.socket()).allow("info").start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     assert_eq!(pipelined(proxy.socket(), "/version", REQUESTS - 100), [404; REQUESTS - 100]);
     for _ in 0..100 {
         assert_eq!(statuses(&raw_half_closed(proxy.socket(), b"nonsense\r\n\r\n")), [400]);
     }
-    let seconds = began.elapsed().as_secs() as usize + 1;
+    let seconds = started_at.elapsed().as_secs() as usize + 1;
     proxy.signal("TERM");
     assert!(proxy.wait().success());
     let me = format!("client.uid={}", rustix::process::getuid().as_raw());

@@ -20,11 +20,11 @@ for_each_transport! { [unix, tcp, tls]
             let mock = Mock::new(endless_stream);
             let server = transport.serve_with(mock.socket(), "events,info", &["--stall-timeout", "1s"]);
             let before = descriptors(server.proxy.pid());
-            let began = Instant::now();
+            let started_at = Instant::now();
             let _client = server.get(target);
             until("the engine was asked", || mock.heads().len() == 1);
             until("the engine's connection is closed", || mock.open() == 0);
-            assert!(began.elapsed() >= Duration::from_secs(1), "cut off after {:?}", began.elapsed());
+            assert!(started_at.elapsed() >= Duration::from_secs(1), "cut off after {:?}", started_at.elapsed());
             server.proxy.logged(&["WARN allowed", TOO_SLOW, "the client took nothing for 1s (stall-timeout)"]);
             until("the client's connection is closed", || descriptors(server.proxy.pid()) <= before);
         }
@@ -51,8 +51,8 @@ for_each_transport! { [unix, tcp, tls]
         let mock = Mock::new(endless_stream);
         let server = transport.serve_with(mock.socket(), "info", &["--stall-timeout", "1s"]);
         let mut client = server.get("/info");
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(6) {
+        let started_at = Instant::now();
+        while started_at.elapsed() < Duration::from_secs(6) {
             client.read_exact(&mut [0; 32 * 1024]).unwrap();
             std::thread::sleep(Duration::from_millis(150));
         }
@@ -80,11 +80,11 @@ fn a_client_that_does_not_take_the_end_of_its_answer_is_cut_off_too() {
 /// Reads about 24 KiB a second until it is cut off, for this long at most; how long it was.
 fn read_slowly(server: &Server, target: &str, at_most: Duration) -> Duration {
     let mut client = server.get(target);
-    let began = Instant::now();
-    while began.elapsed() < at_most && matches!(client.read(&mut [0; 12 * 1024]), Ok(1..)) {
+    let started_at = Instant::now();
+    while started_at.elapsed() < at_most && matches!(client.read(&mut [0; 12 * 1024]), Ok(1..)) {
         std::thread::sleep(Duration::from_millis(500));
     }
-    began.elapsed()
+    started_at.elapsed()
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn an_archive_that_nobody_reads_holds_its_container_only_until_its_client_is_cut
     unread.write_all(get_head(&format!("/containers/{name}/archive?path=/big")).as_bytes()).unwrap();
     let head = read_until(&mut unread, |all| contains(all, "\r\n\r\n"));
     assert!(head.starts_with(b"HTTP/1.1 200 "));
-    let began = Instant::now();
+    let started_at = Instant::now();
     let inspected = get(engine.socket(), &format!("/containers/{name}/json"));
-    let held = began.elapsed();
+    let held = started_at.elapsed();
     println!("inspect took {held:?} while an archive was not read");
     assert_eq!(inspected.status(), 200);
     assert!(held < Duration::from_secs(10), "the container was held for {held:?}");

@@ -119,10 +119,10 @@ fn a_client_that_is_still_sending_what_was_refused_does_not_delay_its_stop() {
     let mut client = connect(proxy.socket());
     client.write_all(b"POST /info HTTP/1.1\r\nHost: x\r\nContent-Length: 99999\r\n\r\n").unwrap();
     assert_eq!(parse(&http::read_to_close(&mut client)).status(), 400);
-    let began = Instant::now();
+    let started_at = Instant::now();
     proxy.signal("TERM");
     assert!(proxy.wait().success());
-    assert!(began.elapsed() < Duration::from_secs(4), "it took {:?}", began.elapsed());
+    assert!(started_at.elapsed() < Duration::from_secs(4), "it took {:?}", started_at.elapsed());
 }
 
 #[test]

@@ -32,9 +32,9 @@ fn a_labyrinth_of_certificates_is_refused_at_once_and_nobody_waits_for_it() {
         });
         let mut slowest = Duration::ZERO;
         while !attack.is_finished() {
-            let began = Instant::now();
+            let started_at = Instant::now();
             assert_eq!(proxy.get("/version").status(), 200);
-            slowest = slowest.max(began.elapsed());
+            slowest = slowest.max(started_at.elapsed());
         }
         slowest
     });
@@ -69,9 +69,9 @@ fn a_labyrinth_of_the_engine_s_certificates_is_refused_at_once_too() {
     let port = engine_with(&Crafted::labyrinth());
     let upstream = format!("tcp://localhost:{port}");
     let proxy = Proxy::builder(upstream.as_ref()).allow("version").args(pki.alice().upstream_flags()).start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     assert_eq!(proxy.get("/version").status(), 502);
-    let took = began.elapsed();
+    let took = started_at.elapsed();
     println!("it took {took:?}");
     assert!(took < Duration::from_secs(1), "it took {took:?}");
     proxy.logged(&[

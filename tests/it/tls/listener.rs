@@ -216,14 +216,14 @@ fn a_handshake_has_the_time_of_a_head_and_the_place_of_a_connection() {
         .allow("version")
         .args(["--header-timeout", "2s", "--max-connections", "1"])
         .start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     let mut silent = connect_tcp(proxy.tcp_port());
     silent.write_all(&[0x16]).unwrap();
     let output = curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", proxy.tcp_port())]);
     assert!(!output.status.success(), "{output:?}");
     proxy.logged(&["limited", "all 1 connections are taken", "listener=tcp://"]);
     let _ = silent.read(&mut [0]);
-    assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(started_at.elapsed() >= Duration::from_secs(2), "{:?}", started_at.elapsed());
     proxy.logged(&["WARN rejected", "the client's TLS handshake took too long"]);
     until("its place is free again", || {
         combined_output(&curl_as(&pki.alice(), &[&format!("https://localhost:{}/version", proxy.tcp_port())]))
@@ -235,7 +235,7 @@ fn a_handshake_has_the_time_of_a_head_and_the_place_of_a_connection() {
 fn a_client_that_is_slow_with_its_handshake_gets_no_more_time_for_its_head() {
     let (mock, pki) = (Mock::answering(OK_LINE), Pki::new());
     let proxy = tls_proxy(&pki, mock.socket()).allow("version").args(["--header-timeout", "2s"]).start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     let mut command = Command::new("openssl");
     command
         .args(["s_client", "-quiet", "-connect", &format!("127.0.0.1:{}", proxy.tcp_port())])
@@ -246,7 +246,7 @@ fn a_client_that_is_slow_with_its_handshake_gets_no_more_time_for_its_head() {
     let input = client.stdin.take();
     until("the client was sent away", || client.try_wait().unwrap().is_some());
     drop(input);
-    let took = began.elapsed();
+    let took = started_at.elapsed();
     assert!(took >= Duration::from_millis(1900) && took < Duration::from_secs(4), "{took:?}");
 }
 

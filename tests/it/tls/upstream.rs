@@ -178,9 +178,9 @@ fn a_handshake_that_never_ends_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("tcp://127.0.0.1:{}", silent.local_addr().unwrap().port());
     let proxy = over_tls(&address, &pki.alice()).start();
-    let began = Instant::now();
+    let started_at = Instant::now();
     fails(&proxy, &["no connection within 10s"]);
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(started_at.elapsed() < Duration::from_secs(15), "{:?}", started_at.elapsed());
 }
 
 #[test]
