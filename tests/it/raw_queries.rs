@@ -114,10 +114,13 @@ fn for_every_byte_of_a_query_the_answer_is_a_real_engine_s_own() {
     for byte in bytes {
         for query in [[&b"a="[..], &[byte], b"b"].concat(), [&b"filters="[..], &[byte], b"b"].concat()] {
             let target = [&b"/containers/json?"[..], &query].concat();
-            let [through, direct] = answers(&target);
-            // What is a bad value to the engine is one to the proxy, which says so in words of its own.
-            let refused = through.0 == 400 && direct.0 >= 400;
-            assert!(refused || through == direct, "{}: {through:?}, {direct:?}", target.escape_ascii());
+            // What is a bad value to the engine is one to the proxy, which says so in words of its own. Other tests'
+            // containers come, go and age between the two answers, so that they are asked for again.
+            let agree = || {
+                let [through, direct] = answers(&target);
+                through == direct || (through.0 == 400 && direct.0 >= 400)
+            };
+            assert!((0..10).any(|_| agree()), "{}: {:?}", target.escape_ascii(), answers(&target));
         }
     }
     let [through, direct] = answers(b"/containers/json?all=1&filters={\"name\":[\"^/web$\"]}");
