@@ -251,7 +251,7 @@ impl Lookup {
         let Some(object) = allowed.endpoint.object else { return self.resolve_list(&prefix, allowed).await };
         match allowed.object_name() {
             Some(name) => {
-                let id = self.resolve_one(&prefix, object, name, &percent_decoded(name)).await?;
+                let id = self.resolve_one(&prefix, object, name, &CanonicalPath::decode_name(name)).await?;
                 let target = allowed.target_with_name(&id);
                 target.map(Some).ok_or_else(|| NotShown::NoSuchObject(object.not_found(&id)))
             }
@@ -298,17 +298,4 @@ impl Lookup {
         let id = self.visible_id(prefix, object, name).await.map_err(NotShown::Undecided)?;
         id.ok_or_else(|| NotShown::NoSuchObject(object.not_found(shown_as)))
     }
-}
-
-/// A name as a client means it.
-fn percent_decoded(name: &str) -> String {
-    let mut decoded = String::new();
-    let mut rest = name;
-    while let Some((before, after)) = rest.split_once('%') {
-        decoded.push_str(before);
-        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        decoded.push(byte.map_or('%', char::from));
-        rest = after.get(2..).unwrap_or_default();
-    }
-    decoded + rest
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::path::decode_escape;
+use super::escape::decode_query;
 
 /// What an endpoint's answers cost the engine while they are given, as its row in the catalog says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,26 +61,8 @@ impl Load {
 /// what it cannot decode.
 fn values<'a>(query: &'a str, name: &str) -> impl Iterator<Item = Cow<'a, [u8]>> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let named = pairs.filter(move |(key, _)| decode(key).as_deref() == Some(name.as_bytes()));
-    named.filter_map(|(_, value)| decode(value))
-}
-
-fn decode(text: &str) -> Option<Cow<'_, [u8]>> {
-    if !text.contains(['%', '+']) {
-        return Some(Cow::Borrowed(text.as_bytes()));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let (byte, tail) = match first {
-            b'%' => decode_escape(tail).ok()?,
-            b'+' => (b' ', tail),
-            byte => (byte, tail),
-        };
-        decoded.push(byte);
-        rest = tail;
-    }
-    Some(Cow::Owned(decoded))
+    let named = pairs.filter(move |(key, _)| decode_query(key).as_deref() == Some(name.as_bytes()));
+    named.filter_map(|(_, value)| decode_query(value))
 }
 
 /// The engine's rule (`BoolValue` in its `httputils`): true is whatever does not say that it is false.

@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod catalog;
 pub mod endpoint;
+mod escape;
 pub mod load;
 pub mod names;
 pub mod object;

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use super::escape::{decode_escape, push_escape};
 use super::version::ApiVersion;
 
 /// A path in its canonical form: absolute, without repeated slashes or dot segments, each byte that may
@@ -82,6 +83,18 @@ impl<'a> CanonicalPath<'a> {
         Some(canonical.as_str()[1..].to_owned())
     }
 
+    /// A name as a client means it, of one as it is written in a path.
+    pub fn decode_name(mut written: &str) -> String {
+        let mut name = String::new();
+        while let Some((before, after)) = written.split_once('%') {
+            name.push_str(before);
+            let escape = decode_escape(after.as_bytes());
+            name.push(escape.map_or('%', |(byte, _)| char::from(byte)));
+            written = after.get(2..).unwrap_or_default();
+        }
+        name + written
+    }
+
     /// The version in its prefix, if it has one.
     pub fn version(&self) -> Option<ApiVersion> {
         ApiVersion::of_prefix(self.prefix())
@@ -109,7 +122,8 @@ fn normalize(raw: &str) -> Result<(Cow<'_, str>, Option<Range<usize>>), PathErro
     let mut encoded: Option<Range<usize>> = None;
     let mut rest = raw.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
-        let (byte, tail) = if first == b'%' { decode_escape(tail)? } else { (first, tail) };
+        let (byte, tail) =
+            if first == b'%' { decode_escape(tail).ok_or(PathError::BadEscape)? } else { (first, tail) };
         rest = tail;
         let repeated = byte == b'/' && text.ends_with('/');
         if byte == b'/' && first == b'%' {
@@ -124,24 +138,11 @@ fn normalize(raw: &str) -> Result<(Cow<'_, str>, Option<Range<usize>>), PathErro
     Ok((Cow::Owned(text), encoded))
 }
 
-/// The byte that an escape stands for, and what follows it.
-pub(super) fn decode_escape(after_percent: &[u8]) -> Result<(u8, &[u8]), PathError> {
-    let [high, low, tail @ ..] = after_percent else { return Err(PathError::BadEscape) };
-    let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(PathError::BadEscape);
-    let value = digit(*high)? * 16 + digit(*low)?;
-    Ok((value as u8, tail))
-}
-
 fn push_encoded(text: &mut String, byte: u8) -> Result<(), PathError> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     match byte {
         _ if is_pchar(byte) => text.push(char::from(byte)),
         b'%' | b'?' | b'#' | b'\\' | b';' => return Err(PathError::ForbiddenByte(byte)),
-        b' '..=b'~' => {
-            text.push('%');
-            text.push(char::from(HEX[usize::from(byte >> 4)]));
-            text.push(char::from(HEX[usize::from(byte & 15)]));
-        }
+        b' '..=b'~' => push_escape(byte, text),
         _ => return Err(PathError::ForbiddenByte(byte)),
     }
     Ok(())

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::escape::{decode_query, push_escape};
 use super::ps_args;
 
 /// The longest query that is taken, in bytes, with what no URI holds raw escaped.
@@ -306,39 +307,18 @@ pub fn filter_values(filters: &str, names: &[&str]) -> Vec<String> {
     }
 }
 
-/// Undoes percent-encoding, with plus signs for spaces.
+/// Undoes percent-encoding.
 fn decode(text: &str) -> Result<Cow<'_, [u8]>, QueryError> {
-    if !text.contains(['%', '+']) {
-        return Ok(Cow::Borrowed(text.as_bytes()));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'+', _) => decoded.push(b' '),
-            (b'%', [high, low, tail @ ..]) => {
-                let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(QueryError::BadEscape);
-                decoded.push((digit(*high)? * 16 + digit(*low)?) as u8);
-                rest = tail;
-            }
-            (b'%', _) => return Err(QueryError::BadEscape),
-            _ => decoded.push(byte),
-        }
-    }
-    Ok(Cow::Owned(decoded))
+    decode_query(text).ok_or(QueryError::BadEscape)
 }
 
 /// Percent-encodes all but the unreserved characters of RFC 3986 section 2.3.
 fn encode(text: &str, out: &mut String) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
+            push_escape(byte, out);
         }
     }
 }
