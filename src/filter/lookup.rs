@@ -258,9 +258,7 @@ impl Lookup {
             None => {
                 let mut ids = Vec::new();
                 for name in allowed.query.values("names") {
-                    let path = CanonicalPath::parse_name(&name);
-                    let path = path.ok_or_else(|| NotShown::NoSuchObject(object.not_found(&name)))?;
-                    ids.push(self.resolve_one(&prefix, object, &path, &name).await?);
+                    ids.push(self.resolve_named(&prefix, object, &name).await?);
                 }
                 let target = allowed.target_with_values(&[("names", &ids)]);
                 target.map(Some).ok_or_else(|| NotShown::NoSuchObject(object.not_found(&ids.join(" "))))
@@ -274,9 +272,7 @@ impl Lookup {
         for filters in allowed.query.values("filters") {
             for row in NAMING_FILTERS.iter().filter(|row| row.endpoint == allowed.endpoint.name) {
                 for name in query::filter_values(&filters, row.keys) {
-                    let no_such = || NotShown::NoSuchObject(row.object.not_found(&name));
-                    let path = CanonicalPath::parse_name(&name).ok_or_else(no_such)?;
-                    self.resolve_one(prefix, row.object, &path, &name).await?;
+                    self.resolve_named(prefix, row.object, &name).await?;
                 }
             }
         }
@@ -288,6 +284,13 @@ impl Lookup {
         target.map(Some).ok_or_else(|| NotShown::NoSuchObject("the target is too long".to_owned()))
     }
 
+    /// Resolves a name that a query has.
+    async fn resolve_named(&self, prefix: &str, object: Object, name: &str) -> Result<String, NotShown> {
+        let path = CanonicalPath::parse_name(name);
+        let path = path.ok_or_else(|| NotShown::NoSuchObject(object.not_found(name)))?;
+        self.resolve_one(prefix, object, &path, name).await
+    }
+
     async fn resolve_one(
         &self,
         prefix: &str,
@@ -295,7 +298,7 @@ impl Lookup {
         name: &str,
         shown_as: &str,
     ) -> Result<String, NotShown> {
-        let id = self.visible_id(prefix, object, name).await.map_err(NotShown::Undecided)?;
+        let id = self.visible_id(prefix, object, name).await?;
         id.ok_or_else(|| NotShown::NoSuchObject(object.not_found(shown_as)))
     }
 }
