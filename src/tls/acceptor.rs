@@ -17,7 +17,8 @@ use super::cert::{CertError, CertifiedKey, root_store};
 use super::chain::{self, BoundedVerifier};
 use super::files::{ClientAuth, ServerFiles};
 use super::handshake_limit::{HandshakeLimited, HandshakeTooLong};
-use super::reload::{Reload, Reloadable};
+use super::reload::Reloadable;
+use super::trigger::Reload;
 use super::{ALPN, VERSIONS, provider};
 use crate::net::{Excerpt, Socket, TlsIdentity};
 

@@ -5,6 +5,7 @@
 //! feature `tls` this room is empty but for the types that others hold.
 
 pub mod files;
+pub mod trigger;
 
 #[cfg(feature = "tls")]
 pub mod acceptor;
@@ -20,21 +21,18 @@ pub mod handshake_limit;
 pub mod reload;
 
 pub use files::{ClientAuth, ClientFiles, KeyPairPaths, ServerFiles};
+pub use trigger::{Reload, ReloadTrigger};
 #[cfg(feature = "tls")]
 pub use {
     acceptor::{FailedHandshake, HandshakeError, TlsAcceptor},
     cert::CertError,
     connector::{ConnectError, TlsConnector},
-    reload::{Reload, ReloadTrigger},
 };
 
 #[cfg(not(feature = "tls"))]
 mod noop;
 #[cfg(not(feature = "tls"))]
-pub use noop::{
-    CertError, ConnectError, FailedHandshake, HandshakeError, Reload, ReloadTrigger, TlsAcceptor,
-    TlsConnector,
-};
+pub use noop::{CertError, ConnectError, FailedHandshake, HandshakeError, TlsAcceptor, TlsConnector};
 
 #[cfg(feature = "tls")]
 use {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::files::{ClientFiles, ServerFiles};
+use super::trigger::Reload;
 use crate::net::{Socket, TlsIdentity};
 
 /// There is none.
@@ -30,21 +31,6 @@ pub struct FailedHandshake {
     pub error: HandshakeError,
     /// The connection.
     pub socket: Socket,
-}
-
-/// Why files are read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReloadTrigger {
-    /// Time has passed.
-    Tick,
-    /// Someone sent SIGHUP and reads the log.
-    Signal,
-}
-
-/// What can be reloaded: there is nothing.
-pub trait Reload: Send + Sync {
-    /// Is not called.
-    fn reload(&self, trigger: ReloadTrigger);
 }
 
 /// TLS was asked for and is not there.

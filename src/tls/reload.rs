@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cert::CertError;
+use super::trigger::{Reload, ReloadTrigger};
 
 /// What was made of files, and is made again when they change.
 pub struct Reloadable<T> {
@@ -27,21 +28,6 @@ struct Current<T> {
 /// A hash of the contents of files: it is compared within this process only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fingerprint(u64);
-
-/// Why files are read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReloadTrigger {
-    /// Time has passed.
-    Tick,
-    /// Someone sent SIGHUP and reads the log.
-    Signal,
-}
-
-/// What can be reloaded from its files.
-pub trait Reload: Send + Sync {
-    /// Reads the files, uses what is new, and logs the result. It blocks for as long as they take.
-    fn reload(&self, trigger: ReloadTrigger);
-}
 
 impl<T> Reloadable<T> {
     /// Makes it for the first time.
