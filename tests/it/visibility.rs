@@ -2,6 +2,7 @@
 //! name nor inside of other answers nor in events.
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
@@ -424,6 +425,25 @@ fn only_events_of_visible_objects_come_and_their_last_one_too() {
     assert!(!text.contains("hush") && !text.contains(THEIRS), "{text}");
 }
 
+/// Clients that ask for events and read none.
+fn watch_events(proxy: &Proxy, clients: usize) -> Vec<UnixStream> {
+    let watch = |_| {
+        let mut watcher = connect(proxy.socket());
+        watcher.write_all(get_head("/events").as_bytes()).unwrap();
+        watcher
+    };
+    (0..clients).map(watch).collect()
+}
+
+/// Answers with one event, of an object that has to be looked up, and stays.
+fn tell_of_one_event(mut connection: MockConnection) {
+    let event = event("network", "connect", OURS, "");
+    connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n");
+    connection.send("Content-Type: application/json\r\n\r\n");
+    connection.send(&format!("{:x}\r\n{event}\r\n", event.len()));
+    connection.wait_until_closed();
+}
+
 #[test]
 fn few_lookups_at_a_time_reach_the_engine_however_many_clients_need_one() {
     const WATCHERS: usize = 12;
@@ -434,12 +454,7 @@ fn few_lookups_at_a_time_reach_the_engine_however_many_clients_need_one() {
     let engine = Mock::new(move |mut connection: MockConnection| {
         while let Some(head) = connection.read_head() {
             if head.starts_with("GET /events ") {
-                let event = event("network", "connect", OURS, "");
-                connection.send(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
-                );
-                connection.send(&format!("{:x}\r\n{event}\r\n", event.len()));
-                return connection.wait_until_closed();
+                return tell_of_one_event(connection);
             }
             if head.starts_with("GET /_ping ") {
                 connection
@@ -454,13 +469,7 @@ fn few_lookups_at_a_time_reach_the_engine_however_many_clients_need_one() {
     });
     let proxy = ours(engine.socket()).args(["--max-connections", "64"]).start();
     let closed = gate.write().unwrap();
-    let watchers: Vec<_> = (0..WATCHERS)
-        .map(|_| {
-            let mut watcher = connect(proxy.socket());
-            watcher.write_all(get_head("/events").as_bytes()).unwrap();
-            watcher
-        })
-        .collect();
+    let watchers = watch_events(&proxy, WATCHERS);
     let count = |target: &str| asked(&engine).iter().filter(|asked| *asked == target).count();
     until("all watch", || count("/events") == WATCHERS);
     until("lookups are under way", || now.load(Ordering::SeqCst) >= AT_A_TIME);
@@ -480,11 +489,7 @@ fn an_engine_that_hangs_within_what_is_asked_of_it_for_events_keeps_no_turn() {
     let engine = Mock::new(|mut connection: MockConnection| {
         while let Some(head) = connection.read_head() {
             if head.starts_with("GET /events ") {
-                let event = event("network", "connect", OURS, "");
-                connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n");
-                connection.send("Content-Type: application/json\r\n\r\n");
-                connection.send(&format!("{:x}\r\n{event}\r\n", event.len()));
-                return connection.wait_until_closed();
+                return tell_of_one_event(connection);
             }
             let container = format!("/containers/{OURS}/json");
             if head.starts_with(&format!("GET {container} ")) {
@@ -498,13 +503,7 @@ fn an_engine_that_hangs_within_what_is_asked_of_it_for_events_keeps_no_turn() {
         }
     });
     let proxy = ours(engine.socket()).args(["--upstream-timeout", "500ms"]).start();
-    let _watchers: Vec<_> = (0..WATCHERS)
-        .map(|_| {
-            let mut watcher = connect(proxy.socket());
-            watcher.write_all(get_head("/events").as_bytes()).unwrap();
-            watcher
-        })
-        .collect();
+    let _watchers = watch_events(&proxy, WATCHERS);
     let lookups = || asked(&engine).iter().filter(|asked| *asked != "/events").count();
     until("every turn is taken", || lookups() >= WATCHERS);
     until("a container is looked up", || proxy.get(&format!("/containers/{OURS}/json")).status() == 200);
