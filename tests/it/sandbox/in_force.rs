@@ -1,6 +1,6 @@
 //! The proxy gives up what it does not need, says so, and does all its work without.
 //!
-//! What is refused inside is tried in `inside_the_sandbox.rs`; every other test runs inside as well.
+//! What is refused inside is tried in `inside.rs`; every other test runs inside as well.
 
 use std::io::Write;
 
@@ -8,6 +8,7 @@ use crate::support::http::{self, GET_EVENTS, connect, contains, read_until};
 use crate::support::mock::{Mock, OK};
 use crate::support::process::{status, threads as threads_of};
 use crate::support::proxy::Proxy;
+use crate::support::until;
 
 #[test]
 fn it_is_in_force_and_in_the_log_before_the_first_client_comes() {
@@ -29,7 +30,10 @@ fn every_thread_is_born_inside() {
         let proxy = Proxy::builder(engine.socket()).allow("info").args(threads).start();
         assert_eq!(proxy.get("/info").text(), "ok");
         let of = |name| threads_of(proxy.pid(), name);
-        assert_eq!([of(name).len(), of("log").len(), of("watchdog").len()], [serving, 1, 1]);
+        // A thread has its name only once it runs.
+        until("all threads run", || {
+            [of(name).len(), of("log").len(), of("watchdog").len()] == [serving, 1, 1]
+        });
         for thread in [of(name), of("log"), of("watchdog")].concat() {
             assert_eq!([status(thread, "NoNewPrivs"), status(thread, "Seccomp")], ["1", "2"]);
             assert_eq!(status(thread, "Seccomp_filters"), status(proxy.pid(), "Seccomp_filters"));
