@@ -7,11 +7,14 @@ use crate::redaction::fields::listed;
 
 /// Attributes of events that the engine writes itself, beside the labels.
 #[rustfmt::skip] // a kind of object a line
-const ATTRIBUTES: [&str; 19] = [
+const ATTRIBUTES: [&str; 31] = [
     "name", "image", "exitCode", "signal", "execID", "execDuration", "oldName",
     "imageID", "imageRef",
     "container", "type", "driver", "destination", "propagation", "read/write",
     "state.old", "state.new", "updatestate.old", "updatestate.new",
+    "replicas.old", "replicas.new", "image.old", "image.new",
+    "availability.old", "availability.new", "role.old", "role.new",
+    "leader.old", "leader.new", "reachability.old", "reachability.new",
 ];
 
 /// What is compared: an operation of the API, and the classes that its answers are shown without.
