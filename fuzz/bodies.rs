@@ -7,11 +7,14 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use docker_proxy_acl::http1::synthetic::ErrorPolicy;
-use docker_proxy_acl::inbound::{ConnectionContext, ConnectionLimits, Limits, PaceLimits, serve_connection};
+use docker_proxy_acl::inbound::{
+    ConnectionContext, ConnectionLimits, Limits, PaceLimits, Serving, Session, serve_connection,
+};
 use docker_proxy_acl::net::{Address, DisconnectWatcher, Peer, Socket};
 use docker_proxy_acl::policy::catalog::ENGINE;
-use docker_proxy_acl::policy::{Acl, CanonicalPath, Policy, Verdict, View, names};
-use docker_proxy_acl::proxy::limits::RequestLimits;
+use docker_proxy_acl::policy::{Acl, CanonicalPath, ListenerPolicy, Origin, Policy, Verdict, View, names};
+use docker_proxy_acl::proxy::limits::{RequestLimiter, RequestLimits};
+use docker_proxy_acl::proxy::rules::Rules;
 use docker_proxy_acl::proxy::service::Service;
 use docker_proxy_acl::system::drain::Drain;
 use docker_proxy_acl::telemetry::access_log::Client;
@@ -20,6 +23,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 use crate::routes::{Dispatch, dispatch};
 
@@ -60,7 +64,7 @@ fn assert_is(path: &str, name: &str) {
 /// A server without its listener: clients come over an in-memory stream, the engine is a stub.
 struct Bench {
     runtime: Runtime,
-    service: Arc<Service>,
+    serving: watch::Sender<Arc<Serving>>,
     heads: Arc<Mutex<Vec<String>>>,
     drain: Drain,
     /// A client that never goes, for connections that have no socket.
@@ -83,17 +87,21 @@ impl Bench {
             response_header_timeout: Some(Duration::from_secs(5)),
             tls: None,
         };
-        let upstream = Upstream::new(&config).expect("without TLS there is nothing to load");
+        let upstream = Arc::new(Upstream::new(&config).expect("without TLS there is nothing to load"));
         let acl = Acl::from_names(&ENGINE, NAMED).expect("the names are names");
-        let limits = RequestLimits { requests: 64, load: 64, client_share: 100 };
+        let policy = Policy { acl, view: View::default(), origin: Origin::Flags };
+        let rules = Rules::new(Arc::new(ListenerPolicy::for_everyone(Arc::new(policy))), &upstream);
+        let limiter = RequestLimiter::new(RequestLimits { requests: 64, load: 64, client_share: 100 });
+        let service = Service::new(rules, upstream, limiter, ErrorPolicy::default());
+        let limits = Limits {
+            header_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(5),
+            pace: PaceLimits { stall_timeout: None, min_rate: 0 },
+            connections: ConnectionLimits { total: 1, per_uid: 1 },
+        };
         let (client, watched) = UnixStream::pair().expect("a pair of sockets");
         Self {
-            service: Arc::new(Service::new(
-                Arc::new(Policy { acl, view: View::default() }),
-                Arc::new(upstream),
-                limits,
-                ErrorPolicy::default(),
-            )),
+            serving: watch::Sender::new(Arc::new(Serving { service: Arc::new(service), limits })),
             heads,
             drain: Drain::default(),
             disconnect: Socket::unix(watched, None).disconnect_watcher(),
@@ -109,14 +117,8 @@ impl Bench {
             bytes.split_first().map_or((1, bytes), |(first, rest)| (usize::from(*first) + 1, rest));
         let (client, server) = tokio::io::duplex(part.max(16));
         let context = ConnectionContext {
-            service: Arc::clone(&self.service),
-            client: Client { peer: Arc::new(Peer::Unix { uid: 0, pid: 0 }), listener: "fuzz".into() },
-            limits: Limits {
-                header_timeout: Duration::from_secs(5),
-                idle_timeout: Duration::from_secs(5),
-                pace: PaceLimits { stall_timeout: None, min_rate: 0 },
-                connections: ConnectionLimits { total: 1, per_uid: 1 },
-            },
+            session: Session::new(self.serving.subscribe()),
+            client: Client { peer: Arc::new(Peer::process(0, 0)), listener: "fuzz".into() },
             heads: Arc::default(),
             drain: self.drain.clone(),
             disconnect: self.disconnect.clone(),

@@ -4,7 +4,6 @@
 use std::process::ExitCode;
 
 use docker_proxy_acl::cli::{self, Cli, CommandError, CommandOutcome};
-use docker_proxy_acl::config::Config;
 use docker_proxy_acl::server;
 
 /// The command line was wrong, as with most programs.
@@ -20,7 +19,7 @@ fn main() -> ExitCode {
         }
     };
     match &cli.command {
-        None => serve(&cli),
+        None => serve(cli),
         Some(command) => match cli::run(command) {
             Ok((outcome, text)) => {
                 print(&text);
@@ -35,16 +34,18 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(cli: &Cli) -> ExitCode {
+fn serve(cli: Cli) -> ExitCode {
     let signals = match server::InstalledSignals::install() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot start: {error}"), ExitCode::FAILURE),
     };
-    let config = match Config::new(&cli.serve.settings(cli::env)) {
+    let config = match cli.serve.config() {
         Ok(config) => config,
-        Err(error) => return fail(&cli::describe(&error), ExitCode::from(USAGE)),
+        Err(message) => return fail(&message, ExitCode::from(USAGE)),
     };
-    match server::run(config, signals) {
+    let serve = cli.serve;
+    let again = Box::new(move || serve.config());
+    match server::run(config, again, signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
     }

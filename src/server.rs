@@ -3,6 +3,8 @@
 //! Everything that needs more rights than serving does happens in [`run`] before the runtime exists, so
 //! that every thread is started inside the sandbox.
 
+mod live;
+mod reload;
 mod startup;
 mod supervision;
 
@@ -15,20 +17,20 @@ use thiserror::Error;
 use crate::config::{Config, ListenerConfig, SandboxMode};
 use crate::inbound::{ListenerSecurity, accept_loop};
 use crate::net::{BindError, BoundListener, Closer, DescriptorPassing, ResolvedListenAddr};
-use crate::proxy::service::Service;
 use crate::sandbox;
 use crate::sandbox::privileges::{self, BoundingSet, PrivilegeError};
 use crate::system::drain::{Drain, Drained};
 use crate::system::rlimit;
 use crate::system::runtime;
 pub use crate::system::signals::InstalledSignals;
-use crate::system::signals::ReloadSignal;
 use crate::system::systemd::Notifier;
 use crate::system::watchdog::Heartbeat;
 use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
 use crate::telemetry::log::{self, Log};
-use crate::tls::{CertError, Reload, ReloadTrigger, TlsAcceptor};
+use crate::tls::{CertError, Reload, TlsAcceptor};
 use crate::upstream::Upstream;
+use live::LiveListener;
+use reload::{Running, reload_loop};
 use supervision::{heartbeat_loop, start_watchdog};
 
 /// Why the proxy cannot start.
@@ -51,19 +53,22 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// Serves until a signal to end.
+/// Reads the configuration again; an error is everything that is wrong, a line each.
+pub type ReadConfig = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// Serves until a signal to end. `again` reads the configuration once more when it is to be reloaded.
 ///
 /// # Errors
 /// If certificates cannot be used, a listener cannot be bound, or the user cannot be changed; the sockets
 /// that were created by then are removed again.
-pub fn run(config: Config, signals: InstalledSignals) -> Result<(), StartError> {
+pub fn run(config: Config, again: ReadConfig, signals: InstalledSignals) -> Result<(), StartError> {
     let log = log::init(config.log);
     let systemd = Notifier::connect(|name| std::env::var_os(name));
     let prepared = prepare(config, &signals, &log)?;
     let heartbeat = Heartbeat::default();
     let runtime = runtime::start(prepared.config.threads)?;
     let watchdog = start_watchdog(&prepared.config, systemd.as_ref(), &heartbeat, &log)?;
-    let result = runtime.block_on(serve(prepared, signals, systemd, heartbeat));
+    let result = runtime.block_on(serve(prepared, again, signals, systemd, heartbeat));
     drop(watchdog);
     // With it go the tasks that are left, each with its line.
     runtime.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
@@ -180,30 +185,32 @@ fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) ->
 
 async fn serve(
     prepared: Prepared,
+    again: ReadConfig,
     signals: InstalledSignals,
     systemd: Option<Notifier>,
     heartbeat: Heartbeat,
 ) -> Result<(), StartError> {
     let Prepared { config, upstream, listeners, closer } = prepared;
     let (mut shutdown, reload) = signals.into_tokio()?;
-    tokio::spawn(reload_loop(reloadable(&listeners, &upstream), reload));
+    let certificates = reloadable(&listeners, &upstream);
     let drain = Drain::default();
+    let mut live_listeners = Vec::new();
     for (listener, listener_config) in listeners.into_iter().zip(&config.listeners) {
         startup::log_listener(&listener.bound, listener_config);
         let name = listener.bound.to_string().into();
-        let policy = Arc::clone(&listener_config.policy);
-        let service = Service::new(policy, Arc::clone(&upstream), config.requests, config.errors);
-        let service = Arc::new(service);
+        let live = LiveListener::new(listener_config, &upstream);
         let listener_task = accept_loop(
             listener.bound.into_tokio(closer.as_ref())?,
             name,
             listener.security,
-            service,
-            config.limits,
+            live.subscribe(),
             drain.clone(),
         );
         drain.spawn(listener_task);
+        live_listeners.push(live);
     }
+    let running = Running::new(config.clone(), again, live_listeners, certificates);
+    tokio::spawn(reload_loop(Arc::new(running), reload));
     tokio::spawn(evict_loop(Arc::clone(&upstream)));
     tokio::spawn(summary_loop());
     tokio::spawn(heartbeat_loop(heartbeat));
@@ -222,33 +229,12 @@ async fn serve(
 }
 
 /// The certificates that are reloaded when their files change.
-fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Arc<[Arc<dyn Reload>]> {
+fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Vec<Arc<dyn Reload>> {
     let listeners = listeners.iter().filter_map(|listener| match &listener.security {
         ListenerSecurity::Tls(acceptor) => Some(acceptor.reloadable()),
         ListenerSecurity::Plain => None,
     });
     listeners.chain(upstream.reloadable()).collect()
-}
-
-/// Reloads certificates on SIGHUP, and by itself within a minute of their change.
-async fn reload_loop(certificates: Arc<[Arc<dyn Reload>]>, mut signal: ReloadSignal) {
-    const POLL_INTERVAL: Duration = Duration::from_secs(15);
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
-    loop {
-        let trigger = tokio::select! {
-            () = signal.recv() => ReloadTrigger::Signal,
-            _ = ticks.tick(), if !certificates.is_empty() => ReloadTrigger::Tick,
-        };
-        if certificates.is_empty() {
-            tracing::info!("nothing to reload: there are no certificates");
-        }
-        let due = Arc::clone(&certificates);
-        let reload = move || due.iter().for_each(|certificate| certificate.reload(trigger));
-        // Beside the loop: files may be where reading takes its time.
-        if let Err(error) = tokio::task::spawn_blocking(reload).await {
-            tracing::error!("certificates could not be reloaded: {error}");
-        }
-    }
 }
 
 async fn evict_loop(upstream: Arc<Upstream>) {

@@ -4,6 +4,7 @@
 //! for the program's own description.
 #![allow(missing_docs)]
 
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[cfg(feature = "tls")]
 use super::cert_names;
 use super::help::names_table;
+use super::source::Given;
+use crate::config::values::{duration, octal_mode, positive_duration, size, threads, watchdog_limit};
 
 /// A read-only, allow-listed socket in front of the Docker engine's own.
 ///
@@ -42,6 +45,10 @@ pub enum Command {
     /// Say what a request would be answered with, without an engine; exits 0 if it is allowed, else 1
     Check {
         #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
+        client: ClientArgs,
+        #[command(flatten)]
         allow: AllowArgs,
         #[command(flatten)]
         view: ViewArgs,
@@ -56,9 +63,16 @@ pub enum Command {
     /// was started with.
     Healthcheck {
         #[command(flatten)]
+        config: ConfigArgs,
+        #[command(flatten)]
         listen: ListenArgs,
         #[command(flatten)]
         upstream: UpstreamArgs,
+    },
+    /// Check or show a configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// Make and show certificates for TLS: a CA, a listener's, its clients'
     #[cfg(feature = "tls")]
@@ -106,6 +120,11 @@ pub enum CertsCommand {
 
 #[derive(Debug, Clone, Args)]
 pub struct ServeArgs {
+    /// Which of these were given.
+    #[arg(skip)]
+    pub(super) given: Given,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
     #[command(flatten)]
@@ -128,6 +147,51 @@ pub struct ServeArgs {
     pub(crate) runtime: RuntimeArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "A file instead of flags")]
+pub struct ConfigArgs {
+    /// Read listeners, and what counts for each of their clients, from this file; beside it only the flags of
+    /// the upstream, the sandbox, running and logging may be given, which win over it
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// What is done with a configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say everything that is wrong in a file, without starting; exits 0 if nothing is, else 2
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print the whole configuration with every default as a file, whether flags or a file say it
+    Show {
+        #[command(flatten)]
+        serve: Box<ServeArgs>,
+    },
+}
+
+/// Which client asks.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Whose request, with --config")]
+pub struct ClientArgs {
+    /// The address of the listener; needed if the file has several
+    #[arg(long, value_name = "ADDR", requires = "config")]
+    pub listener: Option<String>,
+    /// A client that runs as this user
+    #[arg(long, value_name = "NAME|UID", requires = "config")]
+    pub uid: Option<String>,
+    /// A client in this group; repeat it
+    #[arg(long, value_name = "NAME|GID", requires = "config")]
+    pub gid: Vec<String>,
+    /// A client with a certificate of this name
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub certificate: Option<String>,
+    /// A client that connects from this IP address
+    #[arg(long = "client", value_name = "IP", requires = "config")]
+    pub ip: Option<IpAddr>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -281,10 +345,6 @@ pub struct LimitArgs {
     /// Connections that one user gets at one time on a Unix socket
     #[arg(long, value_name = "N", default_value = "2048", env = "DOCKER_PROXY_ACL_MAX_CONNECTIONS_PER_UID")]
     pub max_connections_per_uid: usize,
-    /// How long answers in flight may take to finish after SIGTERM or SIGINT
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
-    #[arg(env = "DOCKER_PROXY_ACL_SHUTDOWN_TIMEOUT")]
-    pub shutdown_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -316,6 +376,10 @@ pub struct RuntimeArgs {
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = watchdog_limit)]
     #[arg(env = "DOCKER_PROXY_ACL_WATCHDOG")]
     pub watchdog: Duration,
+    /// How long answers in flight may take to finish after SIGTERM or SIGINT
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    #[arg(env = "DOCKER_PROXY_ACL_SHUTDOWN_TIMEOUT")]
+    pub shutdown_timeout: Duration,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -371,100 +435,4 @@ pub enum TableFormat {
     Table,
     /// For programs.
     Json,
-}
-
-fn octal_mode(text: &str) -> Result<u32, String> {
-    match u32::from_str_radix(text, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("write permission bits in octal, such as 0660 or 0666".to_owned()),
-    }
-}
-
-/// A number with a unit, such as `10s`, `500ms` or `2m`; without one it counts seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    /// Beyond this, sums with the clock could overflow.
-    const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 3600);
-    let seconds = text.parse().ok().filter(|_| !text.starts_with('+')).map(Duration::from_secs);
-    let parsed = seconds.or_else(|| humantime::parse_duration(text).ok());
-    parsed
-        .filter(|time| *time <= MAX_DURATION)
-        .ok_or_else(|| "write a time such as 10s, 500ms or 2m".to_owned())
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    duration(text)
-        .and_then(|time| if time.is_zero() { Err("it must be more than 0".to_owned()) } else { Ok(time) })
-}
-
-/// A number of bytes with a unit, such as `1KiB` or `2MB`; without one it counts bytes.
-fn size(text: &str) -> Result<u64, String> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let factor = match unit.trim_start() {
-        "" | "B" => Some(1),
-        "kB" | "KB" => Some(1000),
-        "KiB" => Some(1 << 10),
-        "MB" => Some(1_000_000),
-        "MiB" => Some(1 << 20),
-        _ => None,
-    };
-    let bytes =
-        number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-    bytes.ok_or_else(|| "write a size such as 512, 1KiB or 2MB".to_owned())
-}
-
-fn watchdog_limit(text: &str) -> Result<Duration, String> {
-    /// Less would mistake a busy machine for a stuck loop.
-    const MIN_LIMIT: Duration = Duration::from_secs(2);
-    match duration(text)? {
-        limit if limit.is_zero() || limit >= MIN_LIMIT => Ok(limit),
-        _ => Err("it must be 0 or at least 2s".to_owned()),
-    }
-}
-
-fn threads(text: &str) -> Result<NonZeroUsize, String> {
-    const MOST: usize = 64;
-    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
-    number.ok_or_else(|| format!("write a number from 1 to {MOST}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_and_the_watchdog_s_limit_have_a_least_and_a_most() {
-        assert_eq!(threads("4").map(NonZeroUsize::get), Ok(4));
-        for wrong in ["0", "65", "-1", "two"] {
-            assert!(threads(wrong).is_err(), "{wrong}");
-        }
-        assert_eq!(watchdog_limit("0"), Ok(Duration::ZERO));
-        assert_eq!(watchdog_limit("2s"), Ok(Duration::from_secs(2)));
-        assert!(watchdog_limit("1s").is_err());
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("10"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("10d"), Ok(Duration::from_secs(10 * 24 * 3600)));
-        for wrong in ["", "s", "-1", "+1", "10x", "99999999999999999999s", "999999h"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-        assert!(positive_duration("0").is_err());
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in
-            [("0", 0), ("512", 512), ("7B", 7), ("1KiB", 1024), ("2 MB", 2_000_000), ("3MiB", 3 << 20)]
-        {
-            assert_eq!(size(text), Ok(bytes), "{text}");
-        }
-        for wrong in ["", "KiB", "-1", "+1", "1.5KiB", "1XB", "99999999999999999999", "99999999999999MiB"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -1,25 +1,77 @@
 //! `check`: what a request would be answered with, decided without an engine.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use http::Method;
 
-use super::args::{AllowArgs, ViewArgs};
-use super::settings::describe;
-use super::{CommandError, CommandOutcome};
-use crate::config;
+use super::args::{AllowArgs, ClientArgs, ConfigArgs, ViewArgs};
+use super::settings::{describe, describe_each, rights};
+use super::{CommandError, CommandOutcome, source};
+use crate::config::{self, Config, ListenerConfig};
 use crate::http1::target;
-use crate::policy::{Allowed, Policy, Reason, Verdict};
+use crate::net::Address;
+use crate::policy::clients::{Certificate, Identity};
+use crate::policy::{Allowed, Origin, Policy, Reason, Verdict};
 
-/// The verdict on a request with these names allowed and this view of the answers, in one line.
-pub fn run(
+/// What counts: what the flags say, or for this client the file.
+///
+/// # Errors
+/// If they mean nothing, or the file has no such listener.
+pub fn policy(
+    config: &ConfigArgs,
+    client: &ClientArgs,
     allow: &AllowArgs,
     view: &ViewArgs,
-    method: &str,
-    path: &str,
-) -> Result<(CommandOutcome, String), CommandError> {
-    let policy = config::policy(&allow.allow, allow.min_api_version.as_deref(), &view.settings())
-        .map_err(|error| CommandError::Usage(describe(&error)))?;
-    let (outcome, line) = explain(&policy, method, path);
-    Ok((outcome, format!("{line}\n")))
+) -> Result<Arc<Policy>, CommandError> {
+    match &config.config {
+        None => match config::policy(&rights(allow, view)) {
+            Ok(policy) => Ok(Arc::new(policy)),
+            Err(errors) => Err(CommandError::Usage(describe_each(&errors))),
+        },
+        Some(file) => policy_in_file(file, client).map_err(CommandError::Usage),
+    }
+}
+
+fn policy_in_file(file: &Path, client: &ClientArgs) -> Result<Arc<Policy>, String> {
+    let config = source::config_of_file(file, None)?;
+    let listener = listener(&config, client.listener.as_deref())?;
+    let uid = client.uid.as_deref().map(config::uid).transpose().map_err(|error| describe(&error))?;
+    let groups = client.gid.iter().map(|name| config::gid(name)).collect::<Result<Vec<u32>, _>>();
+    let groups = groups.map_err(|error| describe(&error))?;
+    let certificate = client.certificate.as_deref().map(|name| Certificate {
+        common_name: Some(name),
+        alternative_names: &[],
+        sha256: None,
+    });
+    let identity = Identity { uid, groups: &groups, certificate, ip: client.ip };
+    Ok(Arc::clone(listener.policy.policy_of(&identity)))
+}
+
+/// The listener that is meant: the one at an address, or the only one.
+fn listener<'a>(config: &'a Config, address: Option<&str>) -> Result<&'a ListenerConfig, String> {
+    let found = match (address, &config.listeners[..]) {
+        (None, [only]) => Some(only),
+        (None, _) => None,
+        (Some(text), all) => {
+            let address: Address = text.parse().map_err(|error| format!("--listener: {error}"))?;
+            all.iter().find(|listener| listener.addr.address() == address)
+        }
+    };
+    found.ok_or_else(|| {
+        let all = config.listeners.iter().map(|listener| listener.addr.address().to_string());
+        format!("--listener names one of {}", all.collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// The verdict on a request, in one line.
+pub fn run(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String) {
+    let (outcome, line) = explain(policy, method, path);
+    let by = match &policy.origin {
+        Origin::File(place) if !line.contains(&**place) => format!(" (by {place})"),
+        Origin::File(_) | Origin::Flags => String::new(),
+    };
+    (outcome, format!("{line}{by}\n"))
 }
 
 fn explain(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String) {
@@ -34,7 +86,7 @@ fn explain(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String
         Verdict::Allowed(allowed) => return (CommandOutcome::Success, explain_allowed(policy, &allowed)),
         Verdict::Denied(denied) => denied,
     };
-    let (status, hint) = (denied.status().as_u16(), denied.hint(&method));
+    let (status, hint) = (denied.status().as_u16(), denied.hint(&method, &policy.origin));
     let line = match (denied.reason, denied.endpoint) {
         (Reason::DeniedPath(_) | Reason::UnknownPath, _) => format!("{status}: {hint}"),
         (Reason::MethodNotAllowed, Some(endpoint)) => {

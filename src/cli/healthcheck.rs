@@ -15,11 +15,11 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::args::{Cli, ListenArgs, UpstreamArgs};
-use super::settings::describe;
-use super::{CommandError, CommandOutcome};
+use super::args::{Cli, ConfigArgs, ListenArgs, UpstreamArgs};
+use super::settings::{describe, describe_each};
+use super::{CommandError, CommandOutcome, source};
+use crate::config;
 use crate::config::settings::DockerEnv;
-use crate::config::{self, ConfigError};
 use crate::http1::health_probe;
 use crate::net::Address;
 use crate::policy::ResponseKind;
@@ -58,12 +58,12 @@ enum Unhealthy {
 /// Asks what the flags name; without any, what the running docker-proxy-acl next to this one was started
 /// with, if that is believed; without one, the defaults.
 pub fn run(
+    config: &ConfigArgs,
     listen: &ListenArgs,
     upstream: &UpstreamArgs,
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<(CommandOutcome, String), CommandError> {
-    let target = Target::find(listen, upstream, env);
-    let target = target.map_err(|error| CommandError::Usage(describe(&error)))?;
+    let target = Target::find(config, listen, upstream, env).map_err(CommandError::Usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CommandError::Failed(error.to_string()))?;
     Ok(match runtime.block_on(target.check()) {
@@ -83,23 +83,34 @@ pub fn run(
 
 impl Target {
     fn find(
+        config: &ConfigArgs,
         listen: &ListenArgs,
         upstream: &UpstreamArgs,
         env: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
-        let listen_given = !listen.listen.is_empty() || listen.filename.is_some();
+    ) -> Result<Self, String> {
+        let listen_given = !listen.listen.is_empty() || listen.filename.is_some() || config.config.is_some();
         let (running, disbelieved) = match find_running_proxy() {
             Ok(running) => (running, None),
             Err(disbelieved) => (None, Some(disbelieved).filter(|_| !listen_given)),
         };
-        let listen = running.as_ref().filter(|_| !listen_given).map_or(listen, |cli| &cli.serve.listen);
-        let upstream = running
-            .as_ref()
-            .filter(|_| upstream.upstream.is_none())
-            .map_or(upstream, |cli| &cli.serve.upstream);
+        let running = running.as_ref().filter(|_| !listen_given);
+        let config = running.map_or(config, |cli| &cli.serve.config);
+        let listen = running.map_or(listen, |cli| &cli.serve.listen);
+        let upstream = if upstream.upstream.is_some() {
+            upstream
+        } else {
+            running.map_or(upstream, |cli| &cli.serve.upstream)
+        };
+        if let Some(file) = &config.config {
+            let config = source::config_of_file(file, upstream.upstream.as_deref())?;
+            let listeners = config.listeners.iter().map(|listener| listener.addr.address()).collect();
+            return Ok(Self { listeners, upstream: config.upstream, disbelieved });
+        }
+        let listeners = config::listen_addresses(&listen.settings());
+        let upstream = config::upstream(&upstream.settings(), &DockerEnv::read(env));
         Ok(Self {
-            listeners: config::listen_addresses(&listen.settings())?,
-            upstream: config::upstream(&upstream.settings(), &DockerEnv::read(env))?,
+            listeners: listeners.map_err(|errors| describe_each(&errors))?,
+            upstream: upstream.map_err(|error| describe(&error))?,
             disbelieved,
         })
     }

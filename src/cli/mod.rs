@@ -8,17 +8,20 @@ mod cert_names;
 #[cfg(feature = "tls")]
 mod certs;
 mod check;
+mod configuration;
 mod endpoints;
 mod healthcheck;
 mod help;
 mod settings;
+mod source;
 
 use std::ffi::OsString;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
+use args::ConfigCommand;
 pub use args::{Cli, Command};
-pub use settings::describe;
+use source::Given;
 
 /// How a command went, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,14 @@ impl Cli {
     /// # Errors
     /// clap's error, which may also be a request for `--help` or `--version`.
     pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(args.into_iter().map(normalize_legacy_flag))
+        let matches = Self::command().try_get_matches_from(args.into_iter().map(normalize_legacy_flag))?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        let serve = match &mut cli.command {
+            Some(Command::Config { command: ConfigCommand::Show { serve } }) => serve,
+            _ => &mut cli.serve,
+        };
+        serve.given = Given::of(&matches);
+        Ok(cli)
     }
 }
 
@@ -55,8 +65,12 @@ impl Cli {
 pub fn run(command: &Command) -> Result<(CommandOutcome, String), CommandError> {
     match command {
         Command::Endpoints { format } => Ok((CommandOutcome::Success, endpoints::listing(*format))),
-        Command::Check { allow, view, method, path } => check::run(allow, view, method, path),
-        Command::Healthcheck { listen, upstream } => healthcheck::run(listen, upstream, env),
+        Command::Check { config, client, allow, view, method, path } => {
+            let policy = check::policy(config, client, allow, view)?;
+            Ok(check::run(&policy, method, path))
+        }
+        Command::Healthcheck { config, listen, upstream } => healthcheck::run(config, listen, upstream, env),
+        Command::Config { command } => configuration::run(command),
         #[cfg(feature = "tls")]
         Command::Certs { command } => {
             certs::run(command).map_err(|error| CommandError::Failed(error.to_string()))
@@ -87,7 +101,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Cli::command().debug_assert();
     }
 

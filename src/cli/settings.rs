@@ -1,21 +1,36 @@
 //! From arguments to settings, which have the same form whatever their source is; and back, for errors.
 
-use super::args::{self, AnswerArgs, ListenArgs, LogArgs, ServeArgs, UpstreamArgs, ViewArgs};
+use super::args::{self, AllowArgs, AnswerArgs, ListenArgs, LogArgs, ServeArgs, UpstreamArgs, ViewArgs};
 use super::help::names_table;
 use crate::config::settings::{
-    DockerEnv, LimitSettings, ListenSetting, TlsSettings, UpstreamSettings, UpstreamTlsSettings, ViewSettings,
+    DockerEnv, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, TlsSettings, UpstreamSettings,
+    UpstreamTlsSettings, ViewSettings,
 };
 use crate::config::{ConfigError, LogConfig, LogFormat, LogLevel, SandboxMode, Setting, Settings};
 use crate::http1::synthetic::{ErrorFormat, ErrorPolicy};
+use crate::policy::Origin;
 
 impl ServeArgs {
     /// What was written; `env` looks up Docker's own environment variables.
     pub fn settings(&self, env: impl Fn(&str) -> Option<String>) -> Settings {
         Settings {
-            allow: self.allow.allow.clone(),
-            min_api_version: self.allow.min_api_version.clone(),
-            view: self.view.settings(),
-            listen: self.listen.settings(),
+            listeners: vec![self.listener_settings()],
+            upstream: self.upstream.settings(),
+            user: self.sandbox.user.clone(),
+            sandbox: if self.sandbox.no_sandbox { SandboxMode::Disabled } else { SandboxMode::Enabled },
+            shutdown_timeout: self.runtime.shutdown_timeout,
+            threads: self.runtime.threads,
+            watchdog: self.runtime.watchdog,
+            log: self.log.settings(),
+            docker: DockerEnv::read(env),
+        }
+    }
+
+    fn listener_settings(&self) -> ListenerSettings {
+        ListenerSettings {
+            addresses: self.listen.settings(),
+            rights: rights(&self.allow, &self.view),
+            clients: Vec::new(),
             socket_mode: self.socket.socket_mode,
             socket_group: self.socket.socket_group.clone(),
             tls: TlsSettings {
@@ -25,7 +40,6 @@ impl ServeArgs {
                 cert: self.tls.tlscert.clone(),
                 key: self.tls.tlskey.clone(),
             },
-            upstream: self.upstream.settings(),
             limits: LimitSettings {
                 header_timeout: self.limits.header_timeout,
                 idle_timeout: self.limits.idle_timeout,
@@ -36,16 +50,19 @@ impl ServeArgs {
                 client_share: self.limits.client_share,
                 max_connections: self.limits.max_connections,
                 max_connections_per_uid: self.limits.max_connections_per_uid,
-                shutdown_timeout: self.limits.shutdown_timeout,
             },
             errors: self.answers.settings(),
-            user: self.sandbox.user.clone(),
-            sandbox: if self.sandbox.no_sandbox { SandboxMode::Disabled } else { SandboxMode::Enabled },
-            threads: self.runtime.threads,
-            watchdog: self.runtime.watchdog,
-            log: self.log.settings(),
-            docker: DockerEnv::read(env),
         }
+    }
+}
+
+/// What was written of what clients are let through to and shown.
+pub(super) fn rights(allow: &AllowArgs, view: &ViewArgs) -> RightsSettings {
+    RightsSettings {
+        allow: Some(allow.allow.clone()),
+        min_api_version: allow.min_api_version.clone(),
+        view: view.settings(),
+        origin: Origin::Flags,
     }
 }
 
@@ -114,8 +131,14 @@ impl LogArgs {
     }
 }
 
+/// What is wrong with flags, in the words of the command line: a line each.
+pub(super) fn describe_each<'a>(errors: impl IntoIterator<Item = &'a ConfigError>) -> String {
+    let lines: Vec<String> = errors.into_iter().map(describe).collect();
+    lines.join("\nerror: ")
+}
+
 /// The error in the words of the command line.
-pub fn describe(error: &ConfigError) -> String {
+pub(super) fn describe(error: &ConfigError) -> String {
     let message = error.message(flag);
     match error {
         ConfigError::NothingAllowed => format!("{message}\n\n{}", names_table()),

@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::settings::Setting;
 use crate::net::{Address, AddressError};
 use crate::policy::UnknownName;
+use crate::policy::clients::{InvalidCertificatePattern, InvalidNetwork};
 use crate::policy::redaction::UnknownClass;
 use crate::policy::version::InvalidVersion;
 use crate::policy::visibility::InvalidSelector;
@@ -38,6 +39,38 @@ pub enum ConfigError {
     User(String, UserError),
     /// TLS that does not fit together, or is missing.
     Tls(TlsConfigError),
+    /// A user that a rule is for, and that does not exist.
+    ClientUser(String),
+    /// A group that a rule is for, and that does not exist.
+    ClientGroup(String),
+    /// A pattern of certificates that cannot be read.
+    ClientCertificate(InvalidCertificatePattern),
+    /// A network that cannot be read.
+    ClientNetwork(InvalidNetwork),
+    /// A rule that is for nobody in particular.
+    ClientForEveryone,
+    /// A rule that no client of such a listener can match: what it asks for, and what shows that.
+    ClientNeverMatches(Setting, &'static str),
+}
+
+/// What is wrong in which part of the settings.
+#[derive(Debug)]
+pub struct ConfigProblem {
+    /// The part.
+    pub scope: Scope,
+    /// What is wrong.
+    pub error: ConfigError,
+}
+
+/// A part of the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// What is for the whole process.
+    Global,
+    /// Listeners, by their index in [`super::Settings::listeners`].
+    Listener(usize),
+    /// A rule of theirs, by its index.
+    Client(usize, usize),
 }
 
 /// Why the process cannot become a user.
@@ -99,11 +132,65 @@ impl ConfigError {
             ),
             Self::User(text, error) => format!("{} {text}: {error}", spell(Setting::User)),
             Self::Tls(error) => error.message(spell),
+            Self::ClientUser(name) => format!(
+                "{}: /etc/passwd has no user '{name}'; name one that it has, or give its number",
+                spell(Setting::ClientUid)
+            ),
+            Self::ClientGroup(name) => format!(
+                "{}: /etc/group has no group '{name}'; name one that it has, or give its number",
+                spell(Setting::ClientGid)
+            ),
+            Self::ClientCertificate(error) => format!("{}: {error}", spell(Setting::ClientCertificate)),
+            Self::ClientNetwork(error) => format!("{}: {error}", spell(Setting::ClientAddress)),
+            Self::ClientForEveryone => format!(
+                "a rule for clients says which: give it {}, {}, {} or {}",
+                spell(Setting::ClientUid),
+                spell(Setting::ClientGid),
+                spell(Setting::ClientCertificate),
+                spell(Setting::ClientAddress)
+            ),
+            Self::ClientNeverMatches(setting, why) => {
+                format!("{}: no client of this listener can match, for {why}", spell(*setting))
+            }
         }
+    }
+
+    /// The setting that is wrong, and its value where it is one of several.
+    pub fn setting(&self) -> Option<(Setting, Option<&str>)> {
+        Some(match self {
+            Self::NothingAllowed => return None,
+            Self::Name(error) => (Setting::Allow, Some(&error.given)),
+            Self::Version(_) => (Setting::MinApiVersion, None),
+            Self::Class(error) => (Setting::Redact, Some(error.given())),
+            Self::Selector(error) => (Setting::Only, Some(error.given())),
+            Self::Address(setting, error) => (*setting, Some(error.given())),
+            Self::Loop(_) | Self::Duplicate(_) => (Setting::Listen, None),
+            Self::Empty(setting) => (*setting, Some("")),
+            Self::Group(_) => (Setting::SocketGroup, None),
+            Self::User(..) => (Setting::User, None),
+            Self::Tls(error) => (error.setting(), None),
+            Self::ClientUser(name) => (Setting::ClientUid, Some(name)),
+            Self::ClientGroup(name) => (Setting::ClientGid, Some(name)),
+            Self::ClientCertificate(error) => (Setting::ClientCertificate, Some(error.given())),
+            Self::ClientNetwork(error) => (Setting::ClientAddress, Some(error.given())),
+            Self::ClientForEveryone => return None,
+            Self::ClientNeverMatches(setting, _) => (*setting, None),
+        })
     }
 }
 
 impl TlsConfigError {
+    fn setting(&self) -> Setting {
+        match self {
+            Self::PlaintextBeyondLoopback(_) => Setting::Listen,
+            Self::Contradiction => Setting::TlsVerify,
+            Self::UnusedFlag(setting, _)
+            | Self::NotTcp(setting, ..)
+            | Self::NoDefault(setting)
+            | Self::IncompleteKeyPair(setting) => *setting,
+        }
+    }
+
     fn message(&self, spell: impl Fn(Setting) -> String) -> String {
         let tls = || spell(Setting::Tls);
         let verify = || spell(Setting::TlsVerify);

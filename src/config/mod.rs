@@ -1,28 +1,30 @@
 //! The configuration: what the settings mean. It composes the settings' types of all other rooms.
 
 mod error;
+pub mod file;
+mod listeners;
+mod rights;
 pub mod settings;
 mod tls;
+pub mod values;
 
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use error::{ConfigError, TlsConfigError, UserError};
+pub use error::{ConfigError, ConfigProblem, Scope, TlsConfigError, UserError};
+pub use listeners::{gid, listen_addresses, uid};
+pub use rights::policy;
 pub use settings::{
-    DockerEnv, ListenSetting, SandboxMode, Setting, Settings, UpstreamSettings, ViewSettings,
+    ClientSettings, DockerEnv, ListenSetting, ListenerSettings, RightsSettings, SandboxMode, Setting,
+    Settings, UpstreamSettings, ViewSettings,
 };
 
 use crate::http1::synthetic::ErrorPolicy;
-use crate::inbound::{ConnectionLimits, Limits, PaceLimits};
-use crate::net::unix::{SocketFile, SocketGroup};
+use crate::inbound::Limits;
 use crate::net::{Address, ListenAddr};
-use crate::policy::catalog::ENGINE;
-use crate::policy::redaction::{Classes, Glob, Redaction};
-use crate::policy::visibility::{Selector, Visibility};
-use crate::policy::{Acl, Policy, View};
+use crate::policy::ListenerPolicy;
 use crate::proxy::limits::RequestLimits;
 use crate::sandbox::privileges::{RunAs, RunAsGroup};
 use crate::sandbox::{Requirements, UpstreamKind};
@@ -30,7 +32,7 @@ use crate::system::users;
 pub use crate::telemetry::log::{LogConfig, LogFormat, LogLevel};
 use crate::tls::{ClientFiles, ServerFiles};
 use crate::upstream::UpstreamConfig;
-use tls::TlsIntent;
+use listeners::{Common, duplicates, listeners};
 
 /// Everything that the proxy needs to know.
 #[derive(Debug, Clone)]
@@ -39,12 +41,6 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// The engine behind them all.
     pub upstream: UpstreamConfig,
-    /// What a client may take of time and room.
-    pub limits: Limits,
-    /// What the answers of a listener may come to at one time.
-    pub requests: RequestLimits,
-    /// Which form its refusals have.
-    pub errors: ErrorPolicy,
     /// Who it becomes once its listeners are bound; `None` is who started it.
     pub user: Option<RunAs>,
     /// Whether it gives up what it does not need.
@@ -57,6 +53,8 @@ pub struct Config {
     pub watchdog: Option<Duration>,
     /// How it logs.
     pub log: LogConfig,
+    /// The file that it was read from, which is read again on a signal; `None` if flags say everything.
+    pub file: Option<PathBuf>,
 }
 
 /// One listener.
@@ -66,8 +64,24 @@ pub struct ListenerConfig {
     pub addr: ListenAddr,
     /// The files of its TLS; `None` is plain.
     pub tls: Option<ServerFiles>,
-    /// What it lets through and shows.
-    pub policy: Arc<Policy>,
+    /// What its clients are let through to and shown.
+    pub policy: Arc<ListenerPolicy>,
+    /// What a client may take of time and room.
+    pub limits: Limits,
+    /// What its answers may come to at one time.
+    pub requests: RequestLimits,
+    /// Which form its refusals have.
+    pub errors: ErrorPolicy,
+}
+
+impl ListenerConfig {
+    /// Takes up what another configuration says of this listener and a restart is not needed for.
+    pub fn take_up(&mut self, new: &Self) {
+        self.policy = Arc::clone(&new.policy);
+        self.limits = new.limits;
+        self.requests = new.requests;
+        self.errors = new.errors;
+    }
 }
 
 /// Where the socket is if nothing is set.
@@ -79,45 +93,66 @@ impl Config {
     /// What settings mean.
     ///
     /// # Errors
-    /// [`ConfigError`], which names the setting and the way out.
-    pub fn new(settings: &Settings) -> Result<Self, ConfigError> {
-        let policy = Arc::new(policy(&settings.allow, settings.min_api_version.as_deref(), &settings.view)?);
-        let upstream = upstream(&settings.upstream, &settings.docker)?;
-        let user = settings.user.as_deref().map(run_as).transpose()?;
-        let limits = &settings.limits;
+    /// Everything that is wrong, each with its part of the settings, its name and the way out.
+    pub fn new(settings: &Settings) -> Result<Self, Vec<ConfigProblem>> {
+        users::read_names();
+        let mut problems = Vec::new();
+        let mut note = |error| problems.push(ConfigProblem { scope: Scope::Global, error });
+        let upstream = upstream(&settings.upstream, &settings.docker).map_err(&mut note);
+        let user = settings.user.as_deref().map(run_as).transpose().map_err(&mut note);
+        let (Ok(upstream), Ok(user)) = (upstream, user) else { return Err(problems) };
+        let common = Common { upstream: &upstream.address, user, docker: &settings.docker };
+        let tables = settings.listeners.iter().enumerate();
+        let listeners: Vec<Vec<ListenerConfig>> =
+            tables.map(|(index, table)| listeners(index, table, &common, &mut problems)).collect();
+        problems.extend(duplicates(&listeners));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok(Self {
-            listeners: listeners(settings, &policy, &upstream.address, user)?,
+            listeners: listeners.into_iter().flatten().collect(),
             upstream,
-            limits: Limits {
-                header_timeout: limits.header_timeout,
-                idle_timeout: limits.idle_timeout,
-                pace: PaceLimits {
-                    stall_timeout: Some(limits.stall_timeout).filter(|time| !time.is_zero()),
-                    min_rate: limits.min_rate,
-                },
-                connections: ConnectionLimits {
-                    total: limits.max_connections,
-                    per_uid: limits.max_connections_per_uid,
-                },
-            },
-            requests: RequestLimits {
-                requests: limits.max_requests,
-                load: limits.max_load,
-                client_share: limits.client_share,
-            },
-            errors: settings.errors,
             user,
             sandbox: settings.sandbox,
-            shutdown_timeout: limits.shutdown_timeout,
+            shutdown_timeout: settings.shutdown_timeout,
             threads: settings.threads,
             watchdog: Some(settings.watchdog).filter(|limit| !limit.is_zero()),
             log: settings.log,
+            file: None,
         })
+    }
+
+    /// The settings that `new` changes and that only a restart takes up, in the words of the file.
+    pub fn needs_restart(&self, new: &Self) -> Vec<String> {
+        let one = |name: &str, changed: bool| changed.then(|| name.to_owned());
+        let global = [
+            one("upstream", self.upstream != new.upstream),
+            one("user", self.user != new.user),
+            one("sandbox", self.sandbox != new.sandbox),
+            one("shutdown_timeout", self.shutdown_timeout != new.shutdown_timeout),
+            one("threads", self.threads != new.threads),
+            one("watchdog", self.watchdog != new.watchdog),
+            one("log_format or log_level", self.log != new.log),
+        ];
+        let with_address = |listeners: &'_ [ListenerConfig], wanted: &ListenerConfig| {
+            listeners.iter().find(|one| one.addr.address() == wanted.addr.address()).cloned()
+        };
+        let old = self.listeners.iter().filter_map(|old| match with_address(&new.listeners, old) {
+            None => Some(format!("listener {} removed", old.addr.address())),
+            Some(new) if new.addr != old.addr => {
+                Some(format!("mode or group of listener {}", old.addr.address()))
+            }
+            Some(new) if new.tls != old.tls => Some(format!("tls of listener {}", old.addr.address())),
+            Some(_) => None,
+        });
+        let added = new.listeners.iter().filter(|new| with_address(&self.listeners, new).is_none());
+        let added = added.map(|new| format!("listener {} added", new.addr.address()));
+        global.into_iter().flatten().chain(old).chain(added).collect()
     }
 
     /// How many client connections there may be at one time.
     pub fn max_connections(&self) -> u64 {
-        self.listeners.len().saturating_mul(self.limits.connections.total) as u64
+        self.listeners.iter().map(|one| one.limits.connections.total as u64).sum()
     }
 
     /// What the process still does after its start.
@@ -129,14 +164,15 @@ impl Config {
         }
     }
 
-    /// The directories that files are read from after the start: those of certificates, which are
-    /// reloaded when they change.
+    /// The directories that files are read from after the start: that of the configuration file, and those of
+    /// certificates, which are reloaded when they change.
     fn directories_read_later(&self) -> Vec<PathBuf> {
         let server_files = self.listeners.iter().filter_map(|one| one.tls.as_ref());
         let certificates = server_files
             .flat_map(ServerFiles::paths)
             .chain(self.upstream.tls.iter().flat_map(ClientFiles::paths));
-        let mut read: Vec<PathBuf> = certificates.flat_map(directories).collect();
+        let files = certificates.chain(self.file.as_deref());
+        let mut read: Vec<PathBuf> = files.flat_map(directories).collect();
         read.sort();
         read.dedup();
         read
@@ -153,105 +189,6 @@ fn directories(file: &Path) -> Vec<PathBuf> {
     [named, real, of_link].into_iter().flatten().collect()
 }
 
-/// What the allowed names, the lowest version of the API and the settings of the view mean together.
-///
-/// # Errors
-/// If there is no name, or one of the settings cannot be read.
-pub fn policy(
-    allow: &[String],
-    min_api_version: Option<&str>,
-    view: &ViewSettings,
-) -> Result<Policy, ConfigError> {
-    let min_version = min_api_version.map(str::parse).transpose().map_err(ConfigError::Version)?;
-    Ok(Policy { acl: acl(allow)?.with_min_version(min_version), view: self::view(view)? })
-}
-
-/// The ACL that the allowed names stand for.
-fn acl(names: &[String]) -> Result<Acl, ConfigError> {
-    let names: Vec<&str> = given(names).collect();
-    if names.is_empty() {
-        return Err(ConfigError::NothingAllowed);
-    }
-    Acl::from_names(&ENGINE, names).map_err(ConfigError::Name)
-}
-
-/// What the settings of a view mean. One that is empty is an error: without it everything would be shown.
-fn view(settings: &ViewSettings) -> Result<View, ConfigError> {
-    let redact = stated(&settings.redact, Setting::Redact)?.map(str::parse);
-    let classes = redact.collect::<Result<Vec<Classes>, _>>().map_err(ConfigError::Class)?;
-    let classes = classes.into_iter().fold(Classes::NONE, Classes::union);
-    let keep_env = stated(&settings.keep_env, Setting::KeepEnv)?.map(Glob::new).collect();
-    let keep_labels = stated(&settings.keep_labels, Setting::KeepLabel)?.map(Glob::new).collect();
-    let only = stated(&settings.only, Setting::Only)?.map(str::parse).collect::<Result<Vec<Selector>, _>>();
-    Ok(View {
-        redaction: Redaction::new(classes, keep_env, keep_labels),
-        visibility: Visibility::new(only.map_err(ConfigError::Selector)?),
-    })
-}
-
-/// The values of a list, of which none may be empty.
-fn stated(list: &[String], setting: Setting) -> Result<impl Iterator<Item = &str>, ConfigError> {
-    match list.iter().any(|one| one.trim().is_empty()) {
-        true => Err(ConfigError::Empty(setting)),
-        false => Ok(list.iter().map(|one| one.trim())),
-    }
-}
-
-/// What is left of a list that may come from an environment variable, set to nothing or with spaces.
-fn given(list: &[String]) -> impl Iterator<Item = &str> {
-    list.iter().map(|one| one.trim()).filter(|one| !one.is_empty())
-}
-
-fn listeners(
-    settings: &Settings,
-    policy: &Arc<Policy>,
-    upstream: &Address,
-    user: Option<RunAs>,
-) -> Result<Vec<ListenerConfig>, ConfigError> {
-    let group = socket_group(settings.socket_group.as_deref(), upstream)?;
-    let intent = TlsIntent::of(&settings.tls, &settings.docker)?;
-    let addresses = listen_addresses(&settings.listen)?;
-    intent.require_tcp(&addresses)?;
-    let listener = |address: Address| {
-        if would_loop(upstream, &address) {
-            return Err(ConfigError::Loop(address));
-        }
-        let policy = Arc::clone(policy);
-        match address {
-            Address::Unix(path) => {
-                let owner = user.map(|user| user.uid);
-                let file = SocketFile { path, mode: settings.socket_mode, group: group.clone(), owner };
-                Ok(ListenerConfig { addr: ListenAddr::Unix(file), tls: None, policy })
-            }
-            Address::Tcp { host, port } => {
-                let tls = intent.at(&host, port)?;
-                Ok(ListenerConfig { addr: ListenAddr::Tcp { host, port }, tls, policy })
-            }
-        }
-    };
-    addresses.into_iter().map(listener).collect()
-}
-
-/// Where to listen.
-///
-/// # Errors
-/// If an address is invalid, or stands there twice.
-pub fn listen_addresses(listen: &[ListenSetting]) -> Result<Vec<Address>, ConfigError> {
-    let mut addresses: Vec<Address> = Vec::new();
-    for ListenSetting { address, setting } in listen {
-        let address = address.parse().map_err(|error| ConfigError::Address(*setting, error))?;
-        if addresses.iter().any(|known| same_place(known, &address)) {
-            return Err(ConfigError::Duplicate(address));
-        }
-        addresses.push(address);
-    }
-    if addresses.is_empty() {
-        let default = DEFAULT_LISTEN.parse();
-        addresses.push(default.map_err(|error| ConfigError::Address(Setting::Listen, error))?);
-    }
-    Ok(addresses)
-}
-
 /// Where the engine is and how long it may take.
 ///
 /// # Errors
@@ -264,16 +201,6 @@ pub fn upstream(settings: &UpstreamSettings, docker: &DockerEnv) -> Result<Upstr
     let timeout = settings.response_header_timeout;
     let tls = tls::of_upstream(&settings.tls, &address, docker)?;
     Ok(UpstreamConfig { address, response_header_timeout: Some(timeout).filter(|time| !time.is_zero()), tls })
-}
-
-fn socket_group(given: Option<&str>, upstream: &Address) -> Result<SocketGroup, ConfigError> {
-    match (given, upstream) {
-        (Some(name), _) => users::find_group(name)
-            .map(SocketGroup::Exactly)
-            .ok_or_else(|| ConfigError::Group(name.to_owned())),
-        (None, Address::Unix(path)) => Ok(SocketGroup::SameAs(path.clone())),
-        (None, Address::Tcp { .. }) => Ok(SocketGroup::Default),
-    }
 }
 
 /// The user that `NAME|UID[:GROUP|GID]` stands for.
@@ -295,46 +222,6 @@ fn run_as(text: &str) -> Result<RunAs, ConfigError> {
         None => RunAsGroup::Primary(user.gid),
     };
     Ok(RunAs { uid: user.uid, group })
-}
-
-/// Whether two addresses lead to one place, also through symbolic links and differently spelled.
-fn same_place(one: &Address, other: &Address) -> bool {
-    match (one, other) {
-        (Address::Unix(one), Address::Unix(other)) => resolved(one) == resolved(other),
-        (one, other) => one == other,
-    }
-}
-
-/// Whether whoever connects to `upstream` meets the listener.
-fn would_loop(upstream: &Address, listener: &Address) -> bool {
-    let (Address::Tcp { host: to, port: to_port }, Address::Tcp { host: at, port: at_port }) =
-        (upstream, listener)
-    else {
-        return same_place(upstream, listener);
-    };
-    let local = |host: &str| host.eq_ignore_ascii_case("localhost");
-    to_port == at_port
-        && match (to.parse::<IpAddr>(), at.parse::<IpAddr>()) {
-            (Ok(to), Ok(at)) => {
-                let (to, at) = (to.to_canonical(), at.to_canonical());
-                // To connect to the unspecified address is to connect to this machine.
-                let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
-                to == at || (here(to) && here(at) && to.is_ipv4() == at.is_ipv4())
-            }
-            (Ok(to), Err(_)) => local(at) && to.is_loopback(),
-            (Err(_), Ok(at)) => local(to) && (at.is_loopback() || at.is_unspecified()),
-            (Err(_), Err(_)) => to.eq_ignore_ascii_case(at),
-        }
-}
-
-fn resolved(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
-    }
-    match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(directory)), Some(name)) => directory.join(name),
-        _ => path.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -7,35 +7,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::http1::synthetic::ErrorPolicy;
+use crate::policy::Origin;
 use crate::telemetry::log::LogConfig;
 
 /// All that can be set.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The names that are allowed.
-    pub allow: Vec<String>,
-    /// The lowest version of the API that the engine is asked with.
-    pub min_api_version: Option<String>,
-    /// What of the answers is shown.
-    pub view: ViewSettings,
-    /// Where to listen; nothing is the default.
-    pub listen: Vec<ListenSetting>,
-    /// Permission bits of the listening Unix sockets.
-    pub socket_mode: u32,
-    /// Their group, a name or a number.
-    pub socket_group: Option<String>,
-    /// TLS on TCP listeners.
-    pub tls: TlsSettings,
+    /// Where to listen, and what counts there.
+    pub listeners: Vec<ListenerSettings>,
     /// The engine.
     pub upstream: UpstreamSettings,
-    /// What a client may take.
-    pub limits: LimitSettings,
-    /// Which form refusals have.
-    pub errors: ErrorPolicy,
     /// The user to become, `NAME|UID[:GROUP|GID]`.
     pub user: Option<String>,
     /// Whether the process gives up what it does not need.
     pub sandbox: SandboxMode,
+    /// For answers in flight when the program ends.
+    pub shutdown_timeout: Duration,
     /// Threads that serve.
     pub threads: NonZeroUsize,
     /// How long the event loop may be stuck; zero is for ever.
@@ -44,6 +31,55 @@ pub struct Settings {
     pub log: LogConfig,
     /// What Docker's own environment variables say.
     pub docker: DockerEnv,
+}
+
+/// Listeners with the same settings: those of the flags, or one table of a file.
+#[derive(Debug, Clone)]
+pub struct ListenerSettings {
+    /// Where to listen; nothing is the default.
+    pub addresses: Vec<ListenSetting>,
+    /// What counts for clients that no rule is for.
+    pub rights: RightsSettings,
+    /// Rules for some clients; the first that matches counts.
+    pub clients: Vec<ClientSettings>,
+    /// Permission bits of a Unix socket.
+    pub socket_mode: u32,
+    /// Its group, a name or a number.
+    pub socket_group: Option<String>,
+    /// TLS over TCP.
+    pub tls: TlsSettings,
+    /// What a client may take.
+    pub limits: LimitSettings,
+    /// Which form refusals have.
+    pub errors: ErrorPolicy,
+}
+
+/// What a client is let through to, and what it is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RightsSettings {
+    /// The names that are allowed; `None` if nothing is said of them.
+    pub allow: Option<Vec<String>>,
+    /// The lowest version of the API that the engine is asked with.
+    pub min_api_version: Option<String>,
+    /// What of the answers is shown.
+    pub view: ViewSettings,
+    /// Where this is written.
+    pub origin: Origin,
+}
+
+/// A rule for some clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Users, names or numbers.
+    pub uids: Vec<String>,
+    /// Groups, names or numbers.
+    pub gids: Vec<String>,
+    /// Certificates: globs of their names, or `sha256:` and a digest.
+    pub certificates: Vec<String>,
+    /// Addresses or networks.
+    pub networks: Vec<String>,
+    /// What counts for them.
+    pub rights: RightsSettings,
 }
 
 /// What of the answers is shown.
@@ -64,7 +100,7 @@ pub struct ViewSettings {
 pub struct ListenSetting {
     /// The address as it was written.
     pub address: String,
-    /// [`Setting::Listen`] or [`Setting::Filename`].
+    /// [`Setting::Listen`] or what it is called otherwise.
     pub setting: Setting,
 }
 
@@ -106,7 +142,7 @@ pub struct UpstreamTlsSettings {
 }
 
 /// What a client may take of time and room.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSettings {
     /// For a request's head.
     pub header_timeout: Duration,
@@ -126,8 +162,6 @@ pub struct LimitSettings {
     pub max_connections: usize,
     /// Connections of one user at one time, on a Unix socket.
     pub max_connections_per_uid: usize,
-    /// For answers in flight when the program ends.
-    pub shutdown_timeout: Duration,
 }
 
 /// Whether the process gives up what it does not need.
@@ -172,7 +206,7 @@ impl DockerEnv {
 }
 
 /// One setting, as errors name it. How it is written in flags only the command line knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Setting {
     /// The names that are allowed.
     Allow,
@@ -192,6 +226,14 @@ pub enum Setting {
     Filename,
     /// The group of the sockets.
     SocketGroup,
+    /// Users that a rule is for.
+    ClientUid,
+    /// Groups that a rule is for.
+    ClientGid,
+    /// Certificates that a rule is for.
+    ClientCertificate,
+    /// Networks that a rule is for.
+    ClientAddress,
     /// TLS on TCP listeners.
     Tls,
     /// TLS with client certificates.
@@ -229,6 +271,10 @@ impl Setting {
             Self::Listen => "listen",
             Self::Filename => "filename",
             Self::SocketGroup => "socket-group",
+            Self::ClientUid => "uid",
+            Self::ClientGid => "gid",
+            Self::ClientCertificate => "certificate",
+            Self::ClientAddress => "client",
             Self::Tls => "tls",
             Self::TlsVerify => "tlsverify",
             Self::TlsCaCert => "tlscacert",

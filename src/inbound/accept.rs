@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Version;
+use tokio::sync::watch;
 
 use super::connection::{ConnectionContext, serve_connection};
 use super::handshake::serve_tls;
 use super::head_budget::HeadBudget;
-use super::limits::{ConnectionLimiter, LimitExceeded, Limits, Permit};
+use super::limits::{ConnectionLimiter, LimitExceeded, Permit};
+use super::session::{Serving, Session};
 use crate::http1::synthetic::SyntheticResponse;
 use crate::net::{Listener, Socket};
-use crate::proxy::service::Service;
 use crate::system::drain::Drain;
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 use crate::tls::TlsAcceptor;
@@ -27,16 +28,15 @@ pub enum ListenerSecurity {
 }
 
 /// Accepts clients until the program drains, then closes the listener. `name` is the listener's address,
-/// for the log.
+/// for the log, and `serving` what is done for its clients.
 pub async fn accept_loop(
     listener: Listener,
     name: Arc<str>,
     security: ListenerSecurity,
-    service: Arc<Service>,
-    limits: Limits,
+    serving: watch::Receiver<Arc<Serving>>,
     drain: Drain,
 ) {
-    let limiter = ConnectionLimiter::new(limits.connections);
+    let limiter = Arc::new(ConnectionLimiter::default());
     let heads = Arc::new(HeadBudget::default());
     let mut backoff = AcceptBackoff::Ready;
     loop {
@@ -48,9 +48,8 @@ pub async fn accept_loop(
             Ok((socket, peer)) => {
                 backoff = backoff.on_success();
                 let context = ConnectionContext {
-                    service: Arc::clone(&service),
+                    session: Session::new(serving.clone()),
                     client: Client { peer: Arc::new(peer), listener: Arc::clone(&name) },
-                    limits,
                     heads: Arc::clone(&heads),
                     drain: drain.clone(),
                     disconnect: socket.disconnect_watcher(),
@@ -70,7 +69,7 @@ fn spawn_connection(
     security: &ListenerSecurity,
     limiter: &Arc<ConnectionLimiter>,
 ) {
-    match limiter.try_acquire(&context.client.peer) {
+    match limiter.try_acquire(&context.client.peer, context.session.limits().connections) {
         Ok(permit) => {
             let drain = context.drain.clone();
             drain.spawn(run_connection(socket, context, security.clone(), permit));
@@ -105,7 +104,7 @@ fn reject(
     // Who speaks TLS could not read it.
     if matches!(security, ListenerSecurity::Plain) {
         // Nothing was read of the client, so neither was its version.
-        let format = context.service.errors().format(Version::HTTP_11);
+        let format = context.session.serving().service.errors().format(Version::HTTP_11);
         let response = SyntheticResponse::too_many_connections(format, exceeded);
         entry.head(response.status());
         entry.ended = Ended::Complete;

@@ -19,15 +19,16 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::head_budget::{HeadBudget, HeadShare};
 use super::head_reader::{CloseReason, HeadReader};
-use super::limits::Limits;
 use super::pace::{Look, Pace, TooSlow};
+use super::session::Session;
 use crate::http1::head::{HeadError, MAX_HEAD_LEN, RequestLine};
 use crate::http1::synthetic::SyntheticResponse;
 use crate::http1::target;
 use crate::net::DisconnectWatcher;
 use crate::proxy::body::ResponseBody;
+use crate::proxy::rules::ClientPolicy;
 use crate::proxy::service::Service;
-use crate::proxy::state::{ConnectionState, Phase};
+use crate::proxy::state::{ConnectionState, CutOff, Phase};
 use crate::system::drain::Drain;
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 
@@ -41,12 +42,10 @@ const STREAMING_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything that a connection needs besides its stream.
 pub struct ConnectionContext {
-    /// What answers its requests.
-    pub service: Arc<Service>,
+    /// What counts for it.
+    pub session: Session,
     /// Whose it is.
     pub client: Client,
-    /// What it may take.
-    pub limits: Limits,
     /// The memory for heads, which it shares with the listener's others.
     pub heads: Arc<HeadBudget>,
     /// When the program ends.
@@ -63,8 +62,9 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let share = HeadShare::new(Arc::clone(&context.heads), Arc::clone(&context.client.peer));
-    let mut reader = HeadReader::new(stream, context.limits.header_timeout, share);
-    let mut timeout = context.limits.header_timeout.saturating_sub(context.accepted_at.elapsed());
+    let header_timeout = context.session.limits().header_timeout;
+    let mut reader = HeadReader::new(stream, header_timeout, share);
+    let mut timeout = header_timeout.saturating_sub(context.accepted_at.elapsed());
     loop {
         let next = tokio::select! {
             next = reader.next_head(timeout) => next,
@@ -79,7 +79,7 @@ where
             Exit::Closed(reader, reason) => return Box::pin(close(reader, reason, &context)).await,
             Exit::Aborted => return,
         }
-        timeout = context.limits.idle_timeout;
+        timeout = context.session.limits().idle_timeout;
     }
 }
 
@@ -99,7 +99,7 @@ where
 {
     let state = Arc::new(ConnectionState::default());
     let service = hyper::service::service_fn(|request| {
-        respond(request, context.service.clone(), context.client.clone(), state.clone())
+        respond(request, context.session.decide(&context.client.peer), context.client.clone(), state.clone())
     });
     let mut connection = http1::Builder::new()
         .half_close(true)
@@ -109,10 +109,12 @@ where
         .serve_connection(reader, service);
     let disconnected = context.disconnect.closed(|| state.phase() == Phase::Streaming);
     tokio::pin!(disconnected);
-    let mut pace = Pace::new(context.limits.pace, look(context, &state));
+    let mut pace = Pace::new(context.session.limits().pace, look(context, &state));
     context.disconnect.set_write_size(pace.write_size());
     let next_look = tokio::time::sleep(IDLE_BEFORE_PARK);
     tokio::pin!(next_look);
+    let changed = context.session.changed();
+    tokio::pin!(changed);
     let mut served = state.started();
     let mut finishing = false;
     loop {
@@ -130,6 +132,14 @@ where
                     return Exit::Aborted;
                 }
                 finishing = true;
+            }
+            () = &mut changed => {
+                if is_revoked(context, &state) {
+                    state.cut_off(CutOff::Revoked);
+                    context.disconnect.discard_on_close();
+                    return Exit::Aborted;
+                }
+                changed.set(context.session.changed());
             }
             () = &mut next_look => {
                 if let Err(too_slow) = pace.observe(look(context, &state)) {
@@ -162,6 +172,12 @@ where
     }
 }
 
+/// Whether the client is being given a stream that the configuration no longer lets it have.
+fn is_revoked(context: &ConnectionContext, state: &ConnectionState) -> bool {
+    let streamed = state.asked().filter(|_| state.phase() == Phase::Streaming);
+    streamed.is_some_and(|endpoint| !context.session.still_allows(&context.client.peer, endpoint))
+}
+
 /// How far the connection has come.
 fn look(context: &ConnectionContext, state: &ConnectionState) -> Look {
     Look {
@@ -174,7 +190,7 @@ fn look(context: &ConnectionContext, state: &ConnectionState) -> Look {
 
 /// Has it said in the log why the connection ends, and its bytes thrown away.
 fn cut_off(too_slow: TooSlow, context: &ConnectionContext, state: &ConnectionState) {
-    state.cut_off(too_slow);
+    state.cut_off(CutOff::TooSlow(too_slow.to_string()));
     if state.phase() == Phase::Idle {
         // Only the end of an answer waits for the client, and its line is written.
         let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Allowed);
@@ -189,11 +205,11 @@ type BoxedResponse = Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, 
 
 fn respond(
     request: Request<Incoming>,
-    service: Arc<Service>,
+    (service, rights): (Arc<Service>, Arc<ClientPolicy>),
     client: Client,
     state: Arc<ConnectionState>,
 ) -> BoxedResponse {
-    Box::pin(async move { Ok(service.handle(request, &client, &state).await) })
+    Box::pin(async move { Ok(service.handle(request, &client, &rights, &state).await) })
 }
 
 /// Says why, where there is something to say, and closes in a way that the client still hears it.
@@ -211,7 +227,8 @@ where
 /// The answer to what is no request, of which the log has what could be made out.
 fn reject(error: HeadError, line: Option<RequestLine<'_>>, context: &ConnectionContext) -> SyntheticResponse {
     let version = line.as_ref().map_or(Version::HTTP_11, |line| line.version);
-    let response = SyntheticResponse::head_error(context.service.errors().format(version), error);
+    let response =
+        SyntheticResponse::head_error(context.session.serving().service.errors().format(version), error);
     let asked = line.and_then(|line| {
         let path = target::escape(line.path);
         Some((Method::from_bytes(line.method).ok()?, Uri::try_from(&*path).ok()?))

@@ -40,15 +40,16 @@ enum Rejection {
 
 /// Serves a connection that begins with a handshake, which has the time of a head.
 pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: ConnectionContext) {
+    let header_timeout = context.session.limits().header_timeout;
     if let Some(rejection) = tokio::select! {
-        rejection = tokio::time::timeout(context.limits.header_timeout, peek(&socket)) => {
+        rejection = tokio::time::timeout(header_timeout, peek(&socket)) => {
             rejection.unwrap_or(Some(Rejection::Timeout))
         }
         () = context.drain.signaled() => return,
     } {
         return reject(&rejection, Some(socket), &context).await;
     }
-    let left = context.limits.header_timeout.saturating_sub(context.accepted_at.elapsed());
+    let left = header_timeout.saturating_sub(context.accepted_at.elapsed());
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(left, acceptor.accept(socket)) => handshake,
         () = context.drain.signaled() => return,

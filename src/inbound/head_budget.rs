@@ -89,7 +89,7 @@ mod tests {
     const HEAD: usize = 64 * 1024;
 
     fn share(budget: &Arc<HeadBudget>, uid: u32) -> HeadShare {
-        HeadShare::new(Arc::clone(budget), Arc::new(Peer::Unix { uid, pid: 1 }))
+        HeadShare::new(Arc::clone(budget), Arc::new(Peer::process(uid, 1)))
     }
 
     /// How many long heads there is room for, of so many clients, one after the other.

@@ -32,9 +32,8 @@ pub struct ConnectionLimits {
 }
 
 /// Counts the connections of a listener and rejects those beyond its limits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ConnectionLimiter {
-    limits: ConnectionLimits,
     counts: Mutex<Counts>,
 }
 
@@ -63,25 +62,24 @@ pub enum LimitExceeded {
 }
 
 impl ConnectionLimiter {
-    /// No connections yet.
-    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
-    }
-
     /// Counts a client's connection.
     ///
     /// # Errors
     /// [`LimitExceeded`] if it is beyond the limits.
-    pub fn try_acquire(self: &Arc<Self>, peer: &Peer) -> Result<Permit, LimitExceeded> {
+    pub fn try_acquire(
+        self: &Arc<Self>,
+        peer: &Peer,
+        limits: ConnectionLimits,
+    ) -> Result<Permit, LimitExceeded> {
         let uid = peer.uid();
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= self.limits.total {
-            return Err(LimitExceeded::Listener(self.limits.total));
+        if counts.all >= limits.total {
+            return Err(LimitExceeded::Listener(limits.total));
         }
         if let Some(uid) = uid {
             let of_user = counts.by_uid.entry(uid).or_default();
-            if *of_user >= self.limits.per_uid {
-                return Err(LimitExceeded::User(self.limits.per_uid));
+            if *of_user >= limits.per_uid {
+                return Err(LimitExceeded::User(limits.per_uid));
             }
             *of_user += 1;
         }
@@ -113,27 +111,29 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
+    const LIMITS: ConnectionLimits = ConnectionLimits { total: 3, per_uid: 2 };
+
     fn process(uid: u32) -> Peer {
-        Peer::Unix { uid, pid: 1 }
+        Peer::process(uid, 1)
     }
 
     #[test]
     fn one_user_cannot_take_every_place() {
-        let limiter = ConnectionLimiter::new(ConnectionLimits { total: 3, per_uid: 2 });
-        let first = limiter.try_acquire(&process(7)).unwrap();
-        let _second = limiter.try_acquire(&process(7)).unwrap();
-        assert_eq!(limiter.try_acquire(&process(7)).unwrap_err(), LimitExceeded::User(2));
-        let _other = limiter.try_acquire(&process(8)).unwrap();
-        assert_eq!(limiter.try_acquire(&process(9)).unwrap_err(), LimitExceeded::Listener(3));
+        let limiter = Arc::new(ConnectionLimiter::default());
+        let first = limiter.try_acquire(&process(7), LIMITS).unwrap();
+        let _second = limiter.try_acquire(&process(7), LIMITS).unwrap();
+        assert_eq!(limiter.try_acquire(&process(7), LIMITS).unwrap_err(), LimitExceeded::User(2));
+        let _other = limiter.try_acquire(&process(8), LIMITS).unwrap();
+        assert_eq!(limiter.try_acquire(&process(9), LIMITS).unwrap_err(), LimitExceeded::Listener(3));
         drop(first);
-        assert!(limiter.try_acquire(&process(7)).is_ok());
+        assert!(limiter.try_acquire(&process(7), LIMITS).is_ok());
     }
 
     #[test]
     fn a_user_without_connections_leaves_no_trace() {
-        let limiter = ConnectionLimiter::new(ConnectionLimits { total: 3, per_uid: 2 });
+        let limiter = Arc::new(ConnectionLimiter::default());
         for uid in 0..1000 {
-            drop(limiter.try_acquire(&process(uid)));
+            drop(limiter.try_acquire(&process(uid), LIMITS));
         }
         assert!(limiter.counts.lock().unwrap().by_uid.is_empty());
     }

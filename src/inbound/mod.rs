@@ -7,9 +7,11 @@ mod head_budget;
 mod head_reader;
 pub mod limits;
 pub mod pace;
+pub mod session;
 
 pub use accept::{ListenerSecurity, accept_loop};
 pub use connection::{ConnectionContext, serve_connection};
 pub use head_budget::HeadBudget;
 pub use limits::{ConnectionLimits, Limits};
 pub use pace::PaceLimits;
+pub use session::{Serving, Session};

@@ -28,6 +28,13 @@ pub struct AddressError {
     problem: &'static str,
 }
 
+impl AddressError {
+    /// The text as it was given.
+    pub fn given(&self) -> &str {
+        &self.given
+    }
+}
+
 impl FromStr for Address {
     type Err = AddressError;
 

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
+use super::address::Address;
 use super::passing::{Closer, DescriptorPassing};
 use super::peer::Peer;
 use super::socket::Socket;
@@ -203,6 +204,14 @@ impl ListenAddr {
             Self::Unix(file) => ResolvedListenAddr::Unix(file.clone()),
             Self::Tcp { host, port } => ResolvedListenAddr::Tcp(tcp::resolve(host, *port)?),
         })
+    }
+
+    /// The same as an address, without what a socket's file is to be like.
+    pub fn address(&self) -> Address {
+        match self {
+            Self::Unix(file) => Address::Unix(file.path.clone()),
+            Self::Tcp { host, port } => Address::Tcp { host: host.clone(), port: *port },
+        }
     }
 
     /// The directory of the socket's file, for a Unix socket.

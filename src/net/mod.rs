@@ -3,6 +3,7 @@
 pub mod address;
 mod directory;
 pub mod excerpt;
+mod groups;
 pub mod listener;
 mod passing;
 pub mod peer;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::net::UnixStream;
 
 use super::excerpt::Excerpt;
+use super::groups::peer_groups;
 
 /// The client at the other end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Peer {
         /// Its id in this process's PID namespace; 0 if it is in none that is visible from here, as with
         /// a client in another container.
         pid: i32,
+        /// Its groups, the primary one first; of a process with more than 32 others that one alone.
+        groups: Vec<u32>,
     },
     /// A machine, perhaps this one.
     Tcp {
@@ -47,6 +50,8 @@ pub struct TlsIdentity {
     pub common_name: Option<String>,
     /// Its other names: hosts, addresses, mail.
     pub alternative_names: Vec<String>,
+    /// The SHA-256 digest of the certificate in its DER form.
+    pub sha256: [u8; 32],
 }
 
 impl Peer {
@@ -56,7 +61,14 @@ impl Peer {
     /// If the kernel does not tell.
     pub fn of_unix(stream: &UnixStream) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        Ok(Self::Unix { uid: credentials.uid(), pid: credentials.pid().unwrap_or(0) })
+        let mut groups = vec![credentials.gid()];
+        groups.extend(peer_groups(stream).unwrap_or_default());
+        Ok(Self::Unix { uid: credentials.uid(), pid: credentials.pid().unwrap_or(0), groups })
+    }
+
+    /// A process of this host, with no group that is known.
+    pub fn process(uid: u32, pid: i32) -> Self {
+        Self::Unix { uid, pid, groups: Vec::new() }
     }
 
     /// The same client, whose certificate was verified.
@@ -80,6 +92,14 @@ impl Peer {
         match self {
             Self::Unix { pid, .. } => Some(*pid),
             Self::Tcp { .. } => None,
+        }
+    }
+
+    /// The groups, for processes on this host.
+    pub fn groups(&self) -> &[u32] {
+        match self {
+            Self::Unix { groups, .. } => groups,
+            Self::Tcp { .. } => &[],
         }
     }
 
@@ -125,7 +145,7 @@ struct Names<'a>(&'a TlsIdentity);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TlsIdentity { common_name, alternative_names } = self.0;
+        let TlsIdentity { common_name, alternative_names, .. } = self.0;
         let common = common_name.iter().map(|name| ("cn", name));
         let others = alternative_names.iter().map(|name| ("san", name));
         if common_name.is_none() && alternative_names.is_empty() {
@@ -148,8 +168,9 @@ mod tests {
         let identity = TlsIdentity {
             common_name: Some("eve\nallowed status=200".to_owned()),
             alternative_names: vec!["eve.example".to_owned(), "\" cn=\"bob".to_owned()],
+            sha256: [0; 32],
         };
-        let unnamed = TlsIdentity { common_name: None, alternative_names: vec![] };
+        let unnamed = TlsIdentity { common_name: None, alternative_names: vec![], sha256: [0; 32] };
         assert_eq!(unnamed.to_string(), "unnamed");
         assert_eq!(
             identity.to_string(),
@@ -160,7 +181,8 @@ mod tests {
     #[test]
     fn of_many_names_a_line_shows_the_first() {
         let names = (0..3500).map(|number| format!("host-{number}.example")).collect();
-        let identity = TlsIdentity { common_name: Some("eve".to_owned()), alternative_names: names };
+        let identity =
+            TlsIdentity { common_name: Some("eve".to_owned()), alternative_names: names, sha256: [0; 32] };
         let text = identity.to_string();
         assert_eq!(text.len(), 512);
         assert!(text.starts_with("cn=\"eve\",san=\"host-0.example\",") && text.ends_with("..."), "{text}");
@@ -170,7 +192,8 @@ mod tests {
     fn a_client_is_a_certificate_a_user_or_an_address() {
         let at = |addr: &str| Peer::Tcp { addr: addr.parse().unwrap(), identity: None };
         let key = |addr: &str| at(addr).client_key();
-        let alice = TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![] };
+        let alice =
+            TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![], sha256: [0; 32] };
         let as_alice = |addr: &str| at(addr).with_identity(alice.clone()).client_key();
         assert_eq!(key("192.0.2.1:1"), key("192.0.2.1:2"));
         assert_eq!(key("192.0.2.1:1"), key("[::ffff:192.0.2.1]:1"));
@@ -179,17 +202,18 @@ mod tests {
         assert_ne!(key("[2001:db8::1]:1"), key("[2001:db8:0:1::1]:1"));
         assert_eq!(as_alice("192.0.2.1:1"), as_alice("192.0.2.2:1"));
         assert_ne!(as_alice("192.0.2.1:1"), key("192.0.2.1:1"));
-        let unix = |uid, pid| Peer::Unix { uid, pid }.client_key();
+        let unix = |uid, pid| Peer::process(uid, pid).client_key();
         assert_eq!(unix(7, 1), unix(7, 2));
         assert_ne!(unix(7, 1), unix(8, 1));
     }
 
     #[test]
     fn only_a_client_over_tcp_has_an_identity() {
-        let identity = TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![] };
+        let identity =
+            TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![], sha256: [0; 32] };
         let tcp = Peer::Tcp { addr: ([127, 0, 0, 1], 9).into(), identity: None };
         assert_eq!(tcp.with_identity(identity.clone()).identity(), Some(&identity));
-        let unix = Peer::Unix { uid: 7, pid: 8 };
+        let unix = Peer::process(7, 8);
         assert_eq!(unix.clone().with_identity(identity), unix);
     }
 }

@@ -31,16 +31,26 @@ impl Acl {
         catalog: &'static Catalog,
         names: impl IntoIterator<Item = S>,
     ) -> Result<Self, UnknownName> {
-        let mut acl = Self {
-            catalog,
-            names: Vec::new(),
-            enabled: vec![false; catalog.endpoints().len()],
-            min_version: None,
-        };
+        let mut acl = Self::empty(catalog);
         for name in names {
             acl.enable(name.as_ref())?;
         }
         Ok(acl)
+    }
+
+    /// The ACL that enables nothing.
+    pub fn empty(catalog: &'static Catalog) -> Self {
+        Self {
+            catalog,
+            names: Vec::new(),
+            enabled: vec![false; catalog.endpoints().len()],
+            min_version: None,
+        }
+    }
+
+    /// Whether an endpoint is enabled.
+    pub fn allows(&self, endpoint: &Endpoint) -> bool {
+        self.endpoints().any(|row| std::ptr::eq(row, endpoint))
     }
 
     /// Has requests with a lower version of the API, or none, sent on with this one.
@@ -123,7 +133,11 @@ impl Acl {
         (!self.enabled[row]).then_some(endpoint)
     }
 
-    fn enable(&mut self, name: &str) -> Result<(), UnknownName> {
+    /// Enables what a name stands for.
+    ///
+    /// # Errors
+    /// [`UnknownName`] if the catalog does not have it.
+    pub fn enable(&mut self, name: &str) -> Result<(), UnknownName> {
         let mut known = false;
         for (row, _) in names::matching(self.catalog, name) {
             self.enabled[row] = true;

@@ -6,6 +6,7 @@
 
 pub mod acl;
 pub mod catalog;
+pub mod clients;
 pub mod endpoint;
 mod escape;
 pub mod load;
@@ -21,8 +22,11 @@ pub mod version;
 pub mod view;
 pub mod visibility;
 
+use std::sync::Arc;
+
 pub use acl::Acl;
 pub use catalog::Catalog;
+pub use clients::ListenerPolicy;
 pub use endpoint::{Body, DeniedPath, Endpoint, ResponseKind};
 pub use load::{Charge, Load};
 pub use names::UnknownName;
@@ -32,11 +36,22 @@ pub use verdict::{Allowed, Denied, Reason, Verdict};
 pub use version::ApiVersion;
 pub use view::View;
 
-/// What a listener lets through, and what it shows of the answers.
+/// What a client is let through to, and what it is shown of the answers.
 #[derive(Debug, Clone)]
 pub struct Policy {
     /// The endpoints that can be asked.
     pub acl: Acl,
     /// What of their answers is shown.
     pub view: View,
+    /// Where that is written.
+    pub origin: Origin,
+}
+
+/// Where a policy is written, so that a hint can say what to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// In flags or environment variables.
+    Flags,
+    /// In a file, whose place this is, such as `/etc/docker-proxy-acl.toml:12`.
+    File(Arc<str>),
 }

@@ -54,6 +54,13 @@ impl fmt::Display for Class {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownClass(String);
 
+impl UnknownClass {
+    /// The text as it was given.
+    pub fn given(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for UnknownClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = Class::ALL.map(Class::name).join(", ");

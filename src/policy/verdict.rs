@@ -5,6 +5,7 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri};
 use thiserror::Error;
 
+use super::Origin;
 use super::endpoint::{DeniedPath, Endpoint};
 use super::load::Charge;
 use super::path::{CanonicalPath, PathError};
@@ -153,20 +154,21 @@ impl Denied {
         }
     }
 
-    /// The `-a` that would allow a request with this method, or why none would.
-    pub fn hint(&self, method: &Method) -> String {
+    /// What would allow a request with this method where this policy is written, or why nothing would.
+    pub fn hint(&self, method: &Method, origin: &Origin) -> String {
+        let nothing = match origin {
+            Origin::Flags => "no -a allows",
+            Origin::File(_) => "no name allows",
+        };
         if method != Method::GET {
-            return "no -a allows another method than GET".to_owned();
+            return format!("{nothing} another method than GET");
         }
         match self.reason {
-            Reason::NotAllowed(Endpoint { name, group: Some(group), .. }) if group != name => {
-                format!("-a {name} or -a {group} allows it")
-            }
-            Reason::NotAllowed(endpoint) => format!("-a {} allows it", endpoint.name),
-            Reason::DeniedPath(denied) => format!("no -a allows it: {}", denied.why),
-            Reason::UnknownPath => "no -a allows it: not in the catalog".to_owned(),
+            Reason::NotAllowed(endpoint) => origin.allowing(endpoint),
+            Reason::DeniedPath(denied) => format!("{nothing} it: {}", denied.why),
+            Reason::UnknownPath => format!("{nothing} it: not in the catalog"),
             Reason::MethodNotAllowed | Reason::Query(_) | Reason::Malformed(_) | Reason::EncodedSlash => {
-                "no -a allows it".to_owned()
+                format!("{nothing} it")
             }
         }
     }
@@ -177,5 +179,23 @@ impl Denied {
         self.reason == Reason::MethodNotAllowed
             && method == Method::HEAD
             && self.endpoint.is_some_and(|endpoint| endpoint.name == "ping")
+    }
+}
+
+impl Origin {
+    /// What to write to allow an endpoint.
+    fn allowing(&self, endpoint: &Endpoint) -> String {
+        let group = endpoint.group.filter(|group| *group != endpoint.name);
+        let names = [Some(endpoint.name), group].into_iter().flatten();
+        match self {
+            Self::Flags => {
+                let flags: Vec<String> = names.map(|name| format!("-a {name}")).collect();
+                format!("{} allows it", flags.join(" or "))
+            }
+            Self::File(place) => {
+                let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+                format!("{} in 'allow' allows it: {place}", names.join(" or "))
+            }
+        }
     }
 }

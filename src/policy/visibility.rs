@@ -21,6 +21,13 @@ pub enum Selector {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidSelector(String);
 
+impl InvalidSelector {
+    /// The text as it was given.
+    pub fn given(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for InvalidSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "invalid selector '{}'; write label:KEY=VALUE, label:KEY or name:GLOB", self.0)

@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::limits::RequestPermit;
-use super::state::InFlightGuard;
+use super::state::{CutOff, InFlightGuard};
 use crate::filter::body::{BodyError, FilteredBody};
 use crate::filter::response::Source;
 use crate::telemetry::access_log::{AccessLogEntry, Ended};
@@ -91,8 +91,12 @@ impl ResponseBody {
 impl Drop for ResponseBody {
     fn drop(&mut self) {
         if let Some(reason) = self.pending.in_flight.cut_reason() {
-            self.pending.entry.ended = Ended::ClientTooSlow;
-            self.pending.entry.error = Some(reason.to_owned());
+            let (ended, error) = match reason {
+                CutOff::TooSlow(why) => (Ended::ClientTooSlow, why.as_str()),
+                CutOff::Revoked => (Ended::Revoked, "the configuration no longer lets this client have it"),
+            };
+            self.pending.entry.ended = ended;
+            self.pending.entry.error = Some(error.to_owned());
         }
     }
 }

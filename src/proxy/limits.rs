@@ -22,7 +22,7 @@ pub struct RequestLimits {
 /// Counts the answers that a listener gives at one time.
 #[derive(Debug)]
 pub struct RequestLimiter {
-    limits: RequestLimits,
+    limits: Mutex<RequestLimits>,
     usage: Mutex<AllUsage>,
 }
 
@@ -70,12 +70,35 @@ impl RequestLimits {
         let share = u64::from(limit) * u64::from(self.client_share) / 100;
         u32::try_from(share).unwrap_or(limit).max(1)
     }
+
+    fn check(&self, all: Usage, own: Usage, load: u32) -> Result<(), RequestLimitExceeded> {
+        let RequestLimits { requests, load: max_load, .. } = *self;
+        let (own_requests, own_load) = (self.share(requests), self.share(max_load));
+        if all.requests >= requests {
+            return Err(RequestLimitExceeded::Requests(requests));
+        }
+        if own.requests >= own_requests {
+            return Err(RequestLimitExceeded::ClientRequests(own_requests));
+        }
+        if all.is_overloaded_by(load, max_load) {
+            return Err(RequestLimitExceeded::Load(max_load));
+        }
+        if own.is_overloaded_by(load, own_load) {
+            return Err(RequestLimitExceeded::ClientLoad(own_load));
+        }
+        Ok(())
+    }
 }
 
 impl RequestLimiter {
     /// Nothing is in flight yet.
     pub fn new(limits: RequestLimits) -> Arc<Self> {
-        Arc::new(Self { limits, usage: Mutex::default() })
+        Arc::new(Self { limits: Mutex::new(limits), usage: Mutex::default() })
+    }
+
+    /// Other limits from now on; what is in flight goes on.
+    pub fn set_limits(&self, limits: RequestLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// Counts an answer, if it is one that counts.
@@ -91,28 +114,11 @@ impl RequestLimiter {
         let client = peer.client_key();
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         let own = usage.by_client.get(&client).copied().unwrap_or_default();
-        self.check(usage.all, own, load)?;
+        let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.check(usage.all, own, load)?;
         usage.all.add(load);
         usage.by_client.entry(client.clone()).or_default().add(load);
         Ok(Some(RequestPermit { limiter: Arc::clone(self), client, load }))
-    }
-
-    fn check(&self, all: Usage, own: Usage, load: u32) -> Result<(), RequestLimitExceeded> {
-        let RequestLimits { requests, load: max_load, .. } = self.limits;
-        let (own_requests, own_load) = (self.limits.share(requests), self.limits.share(max_load));
-        if all.requests >= requests {
-            return Err(RequestLimitExceeded::Requests(requests));
-        }
-        if own.requests >= own_requests {
-            return Err(RequestLimitExceeded::ClientRequests(own_requests));
-        }
-        if all.is_overloaded_by(load, max_load) {
-            return Err(RequestLimitExceeded::Load(max_load));
-        }
-        if own.is_overloaded_by(load, own_load) {
-            return Err(RequestLimitExceeded::ClientLoad(own_load));
-        }
-        Ok(())
     }
 
     fn release(&self, client: &ClientKey, load: u32) {
@@ -158,7 +164,7 @@ mod tests {
     const ORDINARY: Charge = Charge::Request { load: 0 };
 
     fn user(uid: u32) -> Peer {
-        Peer::Unix { uid, pid: 1 }
+        Peer::process(uid, 1)
     }
 
     fn limiter(requests: u32, load: u32, client_share: u8) -> Arc<RequestLimiter> {

@@ -2,5 +2,6 @@
 
 pub mod body;
 pub mod limits;
+pub mod rules;
 pub mod service;
 pub mod state;

@@ -7,7 +7,8 @@ use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
 use super::body::{Pending, ResponseBody};
-use super::limits::{RequestLimitExceeded, RequestLimiter, RequestLimits};
+use super::limits::{RequestLimitExceeded, RequestLimiter};
+use super::rules::{ClientPolicy, Rules};
 use super::state::ConnectionState;
 use crate::filter::body::BodyError;
 use crate::filter::lookup::{LookupError, NotShown};
@@ -15,32 +16,35 @@ use crate::filter::response::{Filter, Scope, Shown, Unfilterable};
 use crate::http1::headers;
 use crate::http1::health_probe::is_health_probe;
 use crate::http1::synthetic::{ErrorPolicy, SyntheticResponse};
-use crate::policy::{Allowed, Denied, Endpoint, Policy, Reason, ResponseKind, Verdict};
+use crate::net::Peer;
+use crate::policy::{Allowed, Denied, Endpoint, Origin, Reason, ResponseKind, Verdict};
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::{Upstream, UpstreamError};
 
 /// What a listener does with requests.
 pub struct Service {
-    policy: Arc<Policy>,
-    /// What its view makes of answers; `None` if they are shown as they come.
-    filter: Option<Filter>,
+    rules: Rules,
     upstream: Arc<Upstream>,
     limiter: Arc<RequestLimiter>,
     errors: ErrorPolicy,
 }
 
 impl Service {
-    /// Lets what `policy` allows through to `upstream`, so much at one time, shows what it shows of the
+    /// Lets what `rules` allow through to `upstream`, so much at one time, shows what they show of the
     /// answers, and refuses the rest in the form that `errors` says.
     pub fn new(
-        policy: Arc<Policy>,
+        rules: Rules,
         upstream: Arc<Upstream>,
-        limits: RequestLimits,
+        limiter: Arc<RequestLimiter>,
         errors: ErrorPolicy,
     ) -> Self {
-        let filter = Filter::new(&policy.view, &upstream);
-        Self { policy, filter, upstream, limiter: RequestLimiter::new(limits), errors }
+        Self { rules, upstream, limiter, errors }
+    }
+
+    /// What counts for a client.
+    pub fn policy_of(&self, peer: &Peer) -> &Arc<ClientPolicy> {
+        self.rules.of(peer)
     }
 
     /// Which form refusals have.
@@ -48,35 +52,39 @@ impl Service {
         self.errors
     }
 
-    /// Answers a request.
+    /// Answers a request of a client that `rights` count for.
     pub async fn handle(
         &self,
         request: Request<Incoming>,
         client: &Client,
+        rights: &ClientPolicy,
         state: &Arc<ConnectionState>,
     ) -> Response<ResponseBody> {
-        let entry = Box::new(AccessLogEntry::begin(client, request.method(), request.uri()));
+        let mut entry = Box::new(AccessLogEntry::begin(client, request.method(), request.uri()));
+        entry.rule.clone_from(&rights.rule);
         let mut pending = Pending { entry, in_flight: state.begin(), permit: None };
         let uri = request.uri();
-        match self.policy.acl.authorize(request.method(), uri.path(), uri.query()) {
+        match rights.policy.acl.authorize(request.method(), uri.path(), uri.query()) {
             Verdict::Allowed(allowed) => match self.limiter.try_acquire(&client.peer, allowed.charge()) {
                 Ok(permit) => {
                     pending.permit = permit;
-                    self.forward(&allowed, &request, pending).await
+                    self.forward(&allowed, rights, &request, pending).await
                 }
                 Err(exceeded) => self.limit(exceeded, &allowed, &request, pending),
             },
-            Verdict::Denied(denied) => self.deny(&denied, &request, pending),
+            Verdict::Denied(denied) => self.deny(&denied, &rights.policy.origin, &request, pending),
         }
     }
 
     async fn forward(
         &self,
         allowed: &Allowed<'_>,
+        rights: &ClientPolicy,
         request: &Request<Incoming>,
         mut pending: Pending,
     ) -> Response<ResponseBody> {
-        pending.in_flight.expect(allowed.endpoint.response);
+        let filter = rights.filter.as_ref();
+        pending.in_flight.expect(allowed.endpoint);
         pending.entry.forward(allowed.endpoint.name);
         pending.entry.note_left_out(&allowed.query.left_out);
         let Some(target) = allowed.target() else {
@@ -85,13 +93,13 @@ impl Service {
             let format = self.errors.format(request.version());
             return synthetic(SyntheticResponse::target_too_long(format), pending);
         };
-        let (target, scope) = match self.resolve(allowed).await {
+        let (target, scope) = match self.resolve(allowed, filter).await {
             Ok((resolved, scope)) => (resolved.unwrap_or(target), scope),
             Err(not_shown) => return self.not_shown(not_shown, pending),
         };
-        let headers = self.request_headers(request.headers(), allowed.endpoint);
+        let headers = request_headers(request.headers(), allowed.endpoint, filter);
         match self.upstream.get(target, &headers, allowed.endpoint.response).await {
-            Ok(response) => self.show(response, allowed, &scope, pending).await,
+            Ok(response) => self.show(response, allowed, filter, &scope, pending).await,
             Err(error) => self.fail(&error, pending),
         }
     }
@@ -106,8 +114,12 @@ impl Service {
 
     /// What to ask for instead of what the client named, and what of the answer is left out for what it names,
     /// where not every object is shown.
-    async fn resolve(&self, allowed: &Allowed<'_>) -> Result<(Option<Uri>, Scope), NotShown> {
-        let Some(filter) = &self.filter else { return Ok((None, Scope::default())) };
+    async fn resolve(
+        &self,
+        allowed: &Allowed<'_>,
+        filter: Option<&Filter>,
+    ) -> Result<(Option<Uri>, Scope), NotShown> {
+        let Some(filter) = filter else { return Ok((None, Scope::default())) };
         // Boxed, because it is rare and large.
         let both = Box::pin(async {
             let target = filter.resolve(allowed).await?;
@@ -136,25 +148,19 @@ impl Service {
         }
     }
 
-    fn request_headers<'a>(&self, client: &'a HeaderMap, endpoint: &Endpoint) -> Cow<'a, HeaderMap> {
-        match &self.filter {
-            Some(filter) if filter.rewrites(endpoint) => Cow::Owned(headers::without_content_codings(client)),
-            _ => Cow::Borrowed(client),
-        }
-    }
-
     /// Answers with what the view shows of the engine's answer.
     async fn show(
         &self,
         mut response: Response<UpstreamBody>,
         allowed: &Allowed<'_>,
+        filter: Option<&Filter>,
         scope: &Scope,
         mut pending: Pending,
     ) -> Response<ResponseBody> {
         headers::strip_hop_by_hop(response.headers_mut());
         // The engine's version is its connection's; hyper sets that of the client's.
         *response.version_mut() = Version::HTTP_11;
-        let shown = match &self.filter {
+        let shown = match filter {
             Some(filter) => {
                 let shown = filter.show(response, allowed, scope);
                 match self.upstream.in_time(allowed.endpoint.response, shown).await {
@@ -187,6 +193,7 @@ impl Service {
     fn deny(
         &self,
         denied: &Denied,
+        origin: &Origin,
         request: &Request<Incoming>,
         mut pending: Pending,
     ) -> Response<ResponseBody> {
@@ -205,7 +212,7 @@ impl Service {
         pending.entry.outcome = outcome;
         pending.entry.ended = Ended::Complete;
         pending.entry.error = Some(denied.reason.to_string());
-        pending.entry.hint = Some(denied.hint(method));
+        pending.entry.hint = Some(denied.hint(method, origin));
         pending.entry.routine = is_health_probe(request) || denied.is_version_negotiation(method);
         synthetic(response, pending)
     }
@@ -223,6 +230,17 @@ impl Service {
         pending.entry.ended = Ended::Complete;
         pending.entry.error = Some(exceeded.to_string());
         synthetic(SyntheticResponse::too_many_requests(format, exceeded), pending)
+    }
+}
+
+fn request_headers<'a>(
+    client: &'a HeaderMap,
+    endpoint: &Endpoint,
+    filter: Option<&Filter>,
+) -> Cow<'a, HeaderMap> {
+    match filter {
+        Some(filter) if filter.rewrites(endpoint) => Cow::Owned(headers::without_content_codings(client)),
+        _ => Cow::Borrowed(client),
     }
 }
 

@@ -1,16 +1,26 @@
 //! What is going on on a client's connection, as the service sets it and the connection reads it.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::policy::ResponseKind;
+use crate::policy::{Endpoint, ResponseKind};
 
 /// Shared between a connection and the answers that are given on it.
 #[derive(Debug, Default)]
 pub struct ConnectionState {
     phase: AtomicU8,
     started: AtomicU64,
-    cut: OnceLock<String>,
+    asked: Mutex<Option<&'static Endpoint>>,
+    cut: OnceLock<CutOff>,
+}
+
+/// Why a connection is cut off in the middle of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CutOff {
+    /// The client takes it too slowly; the reason in words.
+    TooSlow(String),
+    /// The configuration that counts since a moment ago does not let the client have it.
+    Revoked,
 }
 
 /// What a connection is doing.
@@ -51,16 +61,22 @@ impl ConnectionState {
     }
 
     /// Says why the connection is about to be cut off, for the log line of the answer that is being given.
-    pub fn cut_off(&self, why: impl ToString) {
+    pub fn cut_off(&self, why: CutOff) {
         // The first reason counts; there is hardly another.
-        let _ = self.cut.set(why.to_string());
+        let _ = self.cut.set(why);
+    }
+
+    /// The endpoint that the engine was last asked for.
+    pub fn asked(&self) -> Option<&'static Endpoint> {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InFlightGuard {
-    /// Says when the answer will end.
-    pub fn expect(&self, kind: ResponseKind) {
-        let phase = match kind {
+    /// Says what the engine is asked for, and with it when the answer will end.
+    pub fn expect(&self, endpoint: &'static Endpoint) {
+        *self.0.asked.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint);
+        let phase = match endpoint.response {
             ResponseKind::Bounded => Phase::Responding,
             ResponseKind::Streaming => Phase::Streaming,
         };
@@ -68,8 +84,8 @@ impl InFlightGuard {
     }
 
     /// Why the connection is being cut off, if it is.
-    pub fn cut_reason(&self) -> Option<&str> {
-        self.0.cut.get().map(String::as_str)
+    pub fn cut_reason(&self) -> Option<&CutOff> {
+        self.0.cut.get()
     }
 }
 

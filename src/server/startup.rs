@@ -1,17 +1,19 @@
 //! What the log says at the start: what is allowed, where, and to whom.
 
+use std::sync::Arc;
+
 use crate::config::ListenerConfig;
 use crate::net::{BoundListener, ListenAddr};
 use crate::policy::redaction::Class;
-use crate::policy::{Body, Endpoint};
+use crate::policy::{Body, Endpoint, Policy};
 use crate::tls::{ClientAuth, ServerFiles};
 
 /// Says what is allowed, and warns of names that hand out files.
 pub fn log_allowed(listeners: &[ListenerConfig]) {
-    for name in unique(listeners.iter().flat_map(|listener| listener.policy.acl.names())) {
+    for name in unique(policies(listeners).flat_map(|policy| policy.acl.names())) {
         tracing::info!("Registering {name} handlers");
     }
-    let endpoints = listeners.iter().flat_map(|listener| listener.policy.acl.endpoints());
+    let endpoints = policies(listeners).flat_map(|policy| policy.acl.endpoints());
     for name in unique(endpoints.filter(|row| row.hands_out_files).map(|row| row.name)) {
         tracing::warn!(name, "this name hands out file contents");
     }
@@ -19,15 +21,14 @@ pub fn log_allowed(listeners: &[ListenerConfig]) {
 
 /// Says what answers do not show, what they do show of secrets, and what cannot be redacted.
 pub fn log_views(listeners: &[ListenerConfig]) {
-    let omissions = listeners.iter().flat_map(|listener| {
-        let rows = listener.policy.acl.endpoints();
-        rows.filter_map(|row| Some((row.name, listener.policy.view.omission(row)?)))
+    let omissions = policies(listeners).flat_map(|policy| {
+        policy.acl.endpoints().filter_map(|row| Some((row.name, policy.view.omission(row)?)))
     });
     for (name, omission) in unique(omissions) {
         tracing::info!(name, "its answers are {omission}");
     }
-    let showing_env = names_where(listeners, |listener, row| {
-        row.holds.contains(Class::Env) && !listener.policy.view.redaction.classes().contains(Class::Env)
+    let showing_env = names_where(listeners, |policy, row| {
+        row.holds.contains(Class::Env) && !policy.view.redaction.classes().contains(Class::Env)
     });
     if !showing_env.is_empty() {
         tracing::info!(
@@ -35,11 +36,10 @@ pub fn log_views(listeners: &[ListenerConfig]) {
             "these names show environment variables, often passwords; the setting redact=env hides them"
         );
     }
-    let unfiltered = names_where(listeners, |listener, row| {
-        row.body == Body::Opaque && !listener.policy.view.redaction.is_none()
-    });
-    let unlimited = names_where(listeners, |listener, row| {
-        !row.can_be_limited() && !listener.policy.view.visibility.is_everything()
+    let unfiltered =
+        names_where(listeners, |policy, row| row.body == Body::Opaque && !policy.view.redaction.is_none());
+    let unlimited = names_where(listeners, |policy, row| {
+        !row.can_be_limited() && !policy.view.visibility.is_everything()
     });
     if !unlimited.is_empty() {
         tracing::warn!(
@@ -52,14 +52,18 @@ pub fn log_views(listeners: &[ListenerConfig]) {
     }
 }
 
+/// What counts for any client of these listeners.
+fn policies(listeners: &[ListenerConfig]) -> impl Iterator<Item = &Policy> {
+    listeners.iter().flat_map(|listener| listener.policy.policies()).map(Arc::as_ref)
+}
+
 /// The names, each once, of the allowed endpoints that a condition holds for.
 fn names_where(
     listeners: &[ListenerConfig],
-    holds: impl Fn(&ListenerConfig, &Endpoint) -> bool,
+    holds: impl Fn(&Policy, &Endpoint) -> bool,
 ) -> Vec<&'static str> {
-    let names = listeners.iter().flat_map(|listener| {
-        listener.policy.acl.endpoints().filter(|row| holds(listener, row)).map(|row| row.name)
-    });
+    let names = policies(listeners)
+        .flat_map(|policy| policy.acl.endpoints().filter(|row| holds(policy, row)).map(|row| row.name));
     unique(names)
 }
 

@@ -1,4 +1,12 @@
 //! Users and groups by name, from /etc/passwd and /etc/group: a static binary has no other directory.
+//!
+//! Both files are read once, when the configuration is first read: in the sandbox they cannot be, and a
+//! reload may name users again.
+
+use std::sync::LazyLock;
+
+static PASSWD: LazyLock<String> = LazyLock::new(|| read("/etc/passwd"));
+static GROUP: LazyLock<String> = LazyLock::new(|| read("/etc/group"));
 
 /// To setresuid(2), "leave it as it is"; never an id.
 pub const INVALID_ID: u32 = u32::MAX;
@@ -15,12 +23,22 @@ pub struct User {
 /// The user of this name or number. A number without an entry is its own group's number too; a name of
 /// digits is a number.
 pub fn find_user(text: &str) -> Option<User> {
-    find_in_passwd(text, &std::fs::read_to_string("/etc/passwd").unwrap_or_default())
+    find_in_passwd(text, &PASSWD)
 }
 
 /// The number of the group of this name or number.
 pub fn find_group(text: &str) -> Option<u32> {
-    find_in_group(text, &std::fs::read_to_string("/etc/group").unwrap_or_default())
+    find_in_group(text, &GROUP)
+}
+
+/// Reads both files, for names that are looked up later.
+pub fn read_names() {
+    LazyLock::force(&PASSWD);
+    LazyLock::force(&GROUP);
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(file).unwrap_or_default()
 }
 
 fn find_in_passwd(text: &str, passwd: &str) -> Option<User> {

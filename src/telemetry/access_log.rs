@@ -4,7 +4,7 @@
 //! one whatever happens to the request. Of a client that makes many in a second, those that are worth a
 //! warning become one line with a count.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
@@ -21,6 +21,8 @@ pub enum Ended {
     Complete,
     /// The client left first, or was disconnected.
     ClientAborted,
+    /// The client was cut off because the configuration no longer lets it have the answer.
+    Revoked,
     /// The client was cut off because it did not take its answer, or too slowly.
     ClientTooSlow,
     /// The engine gave no answer.
@@ -38,6 +40,8 @@ pub struct AccessLogEntry {
     client: Client,
     /// `None` if no head could be read.
     request: Option<(Method, Uri)>,
+    /// The rule that counts for the client; `None` if what counts is the listener's own.
+    pub rule: Option<Arc<str>>,
     /// The name in the catalog of what was asked for.
     pub endpoint: Option<&'static str>,
     /// Whether the engine is being asked for it.
@@ -77,6 +81,7 @@ impl AccessLogEntry {
         Self {
             client: client.clone(),
             request,
+            rule: None,
             endpoint: None,
             in_flight: None,
             outcome,
@@ -117,7 +122,7 @@ impl AccessLogEntry {
                 Outcome::Allowed,
                 Ended::UpstreamError | Ended::UpstreamAborted | Ended::FilterFailed | Ended::ClientTooSlow,
             ) => Level::WARN,
-            (Outcome::Allowed, Ended::Complete | Ended::ClientAborted) => Level::DEBUG,
+            (Outcome::Allowed, Ended::Complete | Ended::ClientAborted | Ended::Revoked) => Level::DEBUG,
             _ if self.routine => Level::DEBUG,
             (Outcome::Denied | Outcome::Rejected | Outcome::Limited, _) => Level::WARN,
         }
@@ -145,6 +150,7 @@ macro_rules! write_entry {
             client.addr = peer.addr().map(tracing::field::display),
             tls.subject = peer.identity().map(tracing::field::display),
             listener = %entry.client.listener,
+            rule = entry.rule.as_deref(),
             left_out = entry.left_out,
             error = entry.error,
             hint = entry.hint,
@@ -204,6 +210,7 @@ impl Ended {
         match self {
             Self::Complete => "complete",
             Self::ClientAborted => "client_aborted",
+            Self::Revoked => "revoked",
             Self::ClientTooSlow => "client_too_slow",
             Self::UpstreamError => "upstream_error",
             Self::UpstreamAborted => "upstream_aborted",
@@ -234,7 +241,7 @@ mod tests {
     use crate::net::Peer;
 
     fn entry(outcome: Outcome, ended: Ended) -> AccessLogEntry {
-        let client = Client { peer: Arc::new(Peer::Unix { uid: 7, pid: 8 }), listener: "/x".into() };
+        let client = Client { peer: Arc::new(Peer::process(7, 8)), listener: "/x".into() };
         let mut entry = AccessLogEntry::without_request(&client, outcome);
         entry.ended = ended;
         entry

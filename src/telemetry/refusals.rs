@@ -129,7 +129,7 @@ mod tests {
     use crate::net::Peer;
 
     fn client(uid: u32, listener: &str) -> Client {
-        Client { peer: Arc::new(Peer::Unix { uid, pid: 1 }), listener: listener.into() }
+        Client { peer: Arc::new(Peer::process(uid, 1)), listener: listener.into() }
     }
 
     /// How many of so many entries get a line.

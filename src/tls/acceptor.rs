@@ -151,7 +151,13 @@ fn identity(certificate: &CertificateDer<'_>) -> Option<TlsIdentity> {
     Some(TlsIdentity {
         common_name: common_name.map(str::to_owned),
         alternative_names: names.unwrap_or_default(),
+        sha256: sha256(certificate),
     })
+}
+
+fn sha256(certificate: &CertificateDer<'_>) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    digest.as_ref().try_into().unwrap_or_default()
 }
 
 /// A subject's alternative name as people write it.

@@ -27,16 +27,17 @@ fn ask_once(stream: &mut UnixStream) {
 fn the_limits_are_those_that_are_promised() {
     let cli = Cli::read(["x", "-a", "info"].map(Into::into)).unwrap();
     let config = Config::new(&cli.serve.settings(|_| None)).unwrap();
-    let limits = config.limits;
+    let [listener] = &config.listeners[..] else { panic!("{config:?}") };
+    let (limits, requests) = (listener.limits, listener.requests);
     assert_eq!(limits.header_timeout, Duration::from_secs(10));
     assert_eq!(limits.idle_timeout, Duration::from_secs(90));
     assert_eq!(limits.connections.total, 4096);
     assert_eq!(limits.connections.per_uid, 2048);
     assert_eq!(limits.pace.stall_timeout, Some(Duration::from_secs(30)));
     assert_eq!(limits.pace.min_rate, 1024);
-    assert_eq!(config.requests.requests, 256);
-    assert_eq!(config.requests.load, 128);
-    assert_eq!(config.requests.client_share, 50);
+    assert_eq!(requests.requests, 256);
+    assert_eq!(requests.load, 128);
+    assert_eq!(requests.client_share, 50);
 }
 
 #[test]

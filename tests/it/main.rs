@@ -48,6 +48,11 @@ mod requests;
 #[cfg(feature = "tls")]
 mod soak;
 
+// One file for many listeners and clients.
+mod client_rules;
+mod config_file;
+mod reload;
+
 // The program as it is started, watched and stopped.
 mod command_line;
 mod healthcheck;

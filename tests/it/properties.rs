@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use crate::support::library::{
-    Acl, Allowed, CanonicalPath, ENGINE, Reason, Verdict, allow_everything, example, names,
+    Acl, Allowed, CanonicalPath, ENGINE, Origin, Reason, Verdict, allow_everything, example, names,
 };
 use crate::support::routes::{Dispatch, ROUTES, dispatch};
 
@@ -147,7 +147,7 @@ proptest! {
     #[test]
     fn any_bytes_get_some_decision(raw in any::<String>()) {
         if let Verdict::Denied(denied) = allow_everything().authorize(&Method::GET, &raw, None) {
-            prop_assert!(!denied.hint(&Method::GET).is_empty());
+            prop_assert!(!denied.hint(&Method::GET, &Origin::Flags).is_empty());
             prop_assert!(denied.status().is_client_error());
         }
     }

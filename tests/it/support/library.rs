@@ -5,7 +5,7 @@ pub use docker_proxy_acl::cli::Cli;
 pub use docker_proxy_acl::config::Config;
 pub use docker_proxy_acl::policy::catalog::ENGINE;
 pub use docker_proxy_acl::policy::query::Kind;
-pub use docker_proxy_acl::policy::{Acl, Allowed, CanonicalPath, Endpoint, Reason, Verdict, names};
+pub use docker_proxy_acl::policy::{Acl, Allowed, CanonicalPath, Endpoint, Origin, Reason, Verdict, names};
 
 /// An ACL that allows all that can be allowed.
 pub fn allow_everything() -> Acl {

@@ -1,6 +1,8 @@
 //! The program under test, started in a directory of its own.
 
+use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,7 +25,7 @@ pub struct Proxy {
     child: Child,
     socket: PathBuf,
     log: Arc<Mutex<Vec<String>>>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 /// A proxy about to be started.
@@ -50,6 +52,39 @@ impl Proxy {
         let mut command = program();
         command.arg("--listen").arg(&socket).arg("--upstream").arg(upstream);
         Builder { command, directory, socket, log_level: "trace" }
+    }
+
+    /// A proxy with this configuration file, in which `{socket}` and `{dir}` are a socket of its own and the
+    /// directory that any user may look into.
+    pub fn with_file(upstream: &Path, text: &str) -> Builder {
+        machine::raise_descriptor_limit();
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        let mut command = program();
+        command.arg("--upstream").arg(upstream).arg("--config").arg(directory.path().join(FILE));
+        let socket = directory.path().join("acl/docker.sock");
+        let builder = Builder { command, directory, socket, log_level: "trace" };
+        write_file(builder.directory.path(), text);
+        builder
+    }
+
+    /// Puts another text in the place of its configuration file, as an editor does.
+    pub fn rewrite(&self, text: &str) {
+        write_file(self.directory.path(), text);
+    }
+
+    /// Has it read its file again, and waits until it has.
+    pub fn reload(&self, text: &str) {
+        self.rewrite(text);
+        let reloads = || self.log().iter().filter(|line| line.contains("configuration reloaded")).count();
+        let before = reloads();
+        self.signal("HUP");
+        until("the configuration is reloaded", || reloads() > before);
+    }
+
+    /// The directory that is its own.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// Where it listens.
@@ -183,7 +218,7 @@ impl Builder {
         let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &log);
         collect(child.stderr.take().unwrap(), &log);
-        Proxy { child, socket: self.socket, log, _directory: self.directory }
+        Proxy { child, socket: self.socket, log, directory: self.directory }
     }
 }
 
@@ -192,6 +227,17 @@ impl Drop for Proxy {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The name of a configuration file.
+const FILE: &str = "proxy.toml";
+
+fn write_file(directory: &Path, text: &str) {
+    let place = directory.display().to_string();
+    let text = text.replace("{socket}", &format!("{place}/acl/docker.sock")).replace("{dir}", &place);
+    let new = directory.join("new.toml");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, directory.join(FILE)).unwrap();
 }
 
 fn collect(output: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {

@@ -1,0 +1,61 @@
+//! What counts for a listener's clients, with all that is needed to carry it out.
+
+use std::sync::Arc;
+
+use crate::filter::response::Filter;
+use crate::net::Peer;
+use crate::policy::clients::{Certificate, ClientRule, Identity};
+use crate::policy::{ListenerPolicy, Policy};
+use crate::upstream::Upstream;
+
+/// What counts for one client, or for all that the same rule is for.
+pub struct ClientPolicy {
+    /// What it is let through to, and what it is shown of the answers.
+    pub policy: Arc<Policy>,
+    /// What its view makes of answers; `None` if they are shown as they come.
+    pub filter: Option<Filter>,
+    /// The rule that is for it, as the log names it; `None` if none is.
+    pub rule: Option<Arc<str>>,
+}
+
+/// What counts for the clients of a listener.
+pub struct Rules {
+    listener: Arc<ListenerPolicy>,
+    /// One for each rule.
+    clients: Vec<Arc<ClientPolicy>>,
+    default: Arc<ClientPolicy>,
+}
+
+impl Rules {
+    /// Makes a listener's policy ready; its views ask `upstream` what objects are called.
+    pub fn new(listener: Arc<ListenerPolicy>, upstream: &Arc<Upstream>) -> Self {
+        let ready = |policy: &Arc<Policy>, rule| {
+            let filter = Filter::new(&policy.view, upstream);
+            Arc::new(ClientPolicy { policy: Arc::clone(policy), filter, rule })
+        };
+        let of_rule = |rule: &ClientRule| ready(&rule.policy, Some(rule.client.to_string().into()));
+        let clients = listener.rules.iter().map(of_rule).collect();
+        let default = ready(&listener.default, None);
+        Self { listener, clients, default }
+    }
+
+    /// What counts for a client.
+    pub fn of(&self, peer: &Peer) -> &Arc<ClientPolicy> {
+        self.listener.rule_of(&identity(peer)).map_or(&self.default, |rule| &self.clients[rule])
+    }
+}
+
+/// What policy knows of a client.
+fn identity(peer: &Peer) -> Identity<'_> {
+    let certificate = peer.identity().map(|identity| Certificate {
+        common_name: identity.common_name.as_deref(),
+        alternative_names: &identity.alternative_names,
+        sha256: Some(&identity.sha256),
+    });
+    Identity {
+        uid: peer.uid(),
+        groups: peer.groups(),
+        certificate,
+        ip: peer.addr().map(|address| address.ip()),
+    }
+}

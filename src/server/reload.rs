@@ -1,0 +1,92 @@
+//! Reloading: on SIGHUP the configuration is read again, and certificates; certificates also by themselves
+//! within a minute of their change.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::ReadConfig;
+use super::live::LiveListener;
+use crate::config::Config;
+use crate::system::signals::ReloadSignal;
+use crate::tls::{Reload, ReloadTrigger};
+
+/// What runs, as far as it can be reloaded.
+pub struct Running {
+    config: Mutex<Config>,
+    again: ReadConfig,
+    listeners: Vec<LiveListener>,
+    certificates: Vec<Arc<dyn Reload>>,
+}
+
+impl Running {
+    /// What runs with a configuration: its listeners in their order, and all certificates.
+    pub fn new(
+        config: Config,
+        again: ReadConfig,
+        listeners: Vec<LiveListener>,
+        certificates: Vec<Arc<dyn Reload>>,
+    ) -> Self {
+        Self { config: Mutex::new(config), again, listeners, certificates }
+    }
+
+    fn reload(&self, trigger: ReloadTrigger) {
+        if trigger == ReloadTrigger::Signal {
+            self.reload_config();
+        }
+        self.certificates.iter().for_each(|certificate| certificate.reload(trigger));
+    }
+
+    /// Takes up what can be while it runs. What is invalid changes nothing.
+    fn reload_config(&self) {
+        let mut running = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = running.file.clone() else {
+            if self.certificates.is_empty() {
+                tracing::info!("nothing to reload: there are neither certificates nor a configuration file");
+            }
+            return;
+        };
+        match (self.again)() {
+            Ok(new) => {
+                let needs_restart = running.needs_restart(&new);
+                if !needs_restart.is_empty() {
+                    tracing::warn!(
+                        file = %file.display(),
+                        "these settings stay as they are until a restart: {}",
+                        needs_restart.join(", ")
+                    );
+                }
+                for (live, listener) in self.listeners.iter().zip(&mut running.listeners) {
+                    if let Some(new) =
+                        new.listeners.iter().find(|new| new.addr.address() == listener.addr.address())
+                    {
+                        live.replace(new);
+                        listener.take_up(new);
+                    }
+                }
+                tracing::info!(file = %file.display(), "configuration reloaded");
+            }
+            Err(problems) => {
+                for problem in problems.lines() {
+                    tracing::error!("{problem}; the previous configuration stays in use");
+                }
+            }
+        }
+    }
+}
+
+/// Reloads on each signal, and looks at certificates by itself.
+pub async fn reload_loop(running: Arc<Running>, mut signal: ReloadSignal) {
+    const POLL_INTERVAL: Duration = Duration::from_secs(15);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
+    loop {
+        let trigger = tokio::select! {
+            () = signal.recv() => ReloadTrigger::Signal,
+            _ = ticks.tick(), if !running.certificates.is_empty() => ReloadTrigger::Tick,
+        };
+        let running = Arc::clone(&running);
+        // Beside the loop: files may be where reading takes its time.
+        if let Err(error) = tokio::task::spawn_blocking(move || running.reload(trigger)).await {
+            tracing::error!("the configuration could not be reloaded: {error}");
+        }
+    }
+}

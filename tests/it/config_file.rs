@@ -1,0 +1,345 @@
+//! Promise: the configuration file is read strictly, says everything that is wrong at once, with its place
+//! and the way out, and can be shown, checked and asked without starting.
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use crate::support::mock::{Mock, OK_LINE};
+use crate::support::proxy::{Proxy, program};
+
+/// A file in a directory of its own.
+struct File {
+    directory: tempfile::TempDir,
+}
+
+impl File {
+    fn new(text: &str) -> Self {
+        let file = Self { directory: tempfile::tempdir().unwrap() };
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("proxy.toml")
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        program().args(args).arg(self.path()).output().unwrap()
+    }
+
+    /// What is wrong with it, without its own name before each line.
+    fn problems(&self) -> Vec<String> {
+        let output = self.run(&["config", "check"]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        let place = format!("{}:", self.path().display());
+        let text = text.strip_prefix("error: ").unwrap_or_else(|| panic!("{text}"));
+        text.lines().map(|line| line.strip_prefix(&place).unwrap_or(line).to_owned()).collect()
+    }
+}
+
+fn problem(text: &str) -> String {
+    let problems = File::new(text).problems();
+    let [problem] = &problems[..] else { panic!("{problems:#?}") };
+    problem.clone()
+}
+
+const GOOD: &str = "[[listener]]\naddress = '/tmp/x/docker.sock'\nallow = ['ping']\n";
+
+#[test]
+fn a_file_without_fault_is_told_what_it_has() {
+    let output = File::new(GOOD).run(&["config", "check"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.ends_with("proxy.toml: 1 listener(s), 0 rule(s) for clients\n"), "{text}");
+}
+
+#[test]
+fn each_fault_is_named_with_its_place_and_the_way_out() {
+    for (text, expected) in [
+        ("upstrem = 'x'\n", "1:1: unknown key 'upstrem'; did you mean 'upstream'?"),
+        ("keep_env = ['X']\n", "1:1: unknown key 'keep_env'; the keys here are listener, upstream,"),
+        ("threads = 0\n", "1:11: 'threads': write a number from 1 to 64"),
+        ("sandbox = 'no'\n", "1:11: 'sandbox' takes true or false, not a string"),
+        ("log_level = 'loud'\n", "1:13: 'log_level': 'loud' is none of error, warn, info, debug, trace"),
+        ("upstream = 'ssh://x'\n", "1:12: 'upstream': invalid address 'ssh://x': ssh is not supported"),
+        (
+            "user = 'no-such-user'\n",
+            "1:8: 'user' no-such-user: /etc/passwd has no such user; give its number",
+        ),
+        ("watchdog = '1s'\n", "1:12: 'watchdog': it must be 0 or at least 2s"),
+        ("upstream_tls = 7\n", "1:16: 'upstream_tls' takes a table of files, not an integer"),
+        ("listener = 3\n", "1:12: 'listener' takes a list of tables"),
+    ] {
+        let problem =
+            problem(&if text.starts_with("listener") { text.to_owned() } else { format!("{text}{GOOD}") });
+        assert!(problem.contains(expected), "{text}: {problem}");
+    }
+    for (line, expected) in [
+        ("alow = ['info']", "4:1: unknown key 'alow'; did you mean 'allow'?"),
+        ("keep-env = ['X']", "4:1: unknown key 'keep-env'; did you mean 'keep_env'?"),
+        ("redact = ['env', 'comands']", "4:18: 'redact': unknown class 'comands'"),
+        ("only = ['lable:x']", "4:9: 'only': "),
+        ("keep_label = ['']", "4:15: 'keep_label' is empty, which would show everything"),
+        ("min_api_version = 'x'", "4:19: 'min_api_version': invalid API version 'x'; write one such as 1.44"),
+        ("mode = '999'", "4:8: 'mode': write permission bits in octal, such as 0660 or 0666"),
+        ("group = 'no-such-group'", "4:9: 'group': /etc/group has no group 'no-such-group'"),
+        ("client_share = 101", "4:16: 'client_share': write a number from 1 to 100"),
+        ("header_timeout = 0", "4:18: 'header_timeout': it must be more than 0"),
+        ("min_rate = '1XB'", "4:12: 'min_rate': write a size such as 512, 1KiB or 2MB"),
+        ("errors = 'xml'", "4:10: 'errors': 'xml' is none of auto, text, json"),
+        (
+            "tls = { verify = true }",
+            "4:7: 'tls': TLS is for tcp://HOST:PORT, and 'address' /tmp/x/docker.sock",
+        ),
+        ("tls = { crt = 'x' }", "4:9: unknown key 'tls.crt'; did you mean 'tls.cert'?"),
+        (
+            "[[listener.client]]\nallow = ['ping']",
+            "4:1: a rule for clients says which: give it 'uid', 'gid',",
+        ),
+        ("[[listener.client]]\nuid = 'no-such-user'", "5:7: 'uid': /etc/passwd has no user 'no-such-user'"),
+        ("[[listener.client]]\naddress = '10.0.0.0/40'", "5:11: 'address': invalid address '10.0.0.0/40'"),
+        (
+            "[[listener.client]]\naddress = '10.0.0.0/8'",
+            "5:11: 'address': no client of this listener can match",
+        ),
+        (
+            "[[listener.client]]\ncertificate = 'x'",
+            "5:15: 'certificate': no client of this listener can match",
+        ),
+        (
+            "[[listener.client]]\nuid = 1\nallow = ['pin']",
+            "6:10: 'allow': unknown name 'pin'; did you mean ping",
+        ),
+        (
+            "[[listener]]\naddress = '/tmp/x/docker.sock'\nallow = ['info']",
+            "5:11: 'address' /tmp/x/docker.sock is",
+        ),
+        ("[[listener]]\naddress = '/tmp/y.sock'", "4:1: this listener allows nothing; give it 'allow'"),
+    ] {
+        let problems = File::new(&format!("{GOOD}{line}\n")).problems();
+        assert!(problems[0].contains(expected), "{line}: {problems:#?}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once_in_their_order() {
+    let problems = File::new(
+        "thread = 1\n[[listener]]\naddress = ['/tmp/x.sock', 'nonsense', 'x://y']\nallow = ['contaners', 'pong']\n\
+         redact = ['secrets']\nidle_timeout = []\n",
+    )
+    .problems();
+    let places: Vec<&str> = problems.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["1:1", "3:27", "3:39", "4:10", "4:23", "5:11", "6:16"], "{problems:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_place() {
+    let problem = problem("[[listener]\n");
+    assert!(problem.starts_with("1:"), "{problem}");
+}
+
+#[test]
+fn a_file_without_a_listener_and_one_that_is_not_there_are_errors() {
+    assert!(problem("log_level = 'info'\n").contains("there is no listener; add a table [[listener]]"));
+    let output = program().args(["--config", "/nonexistent/proxy.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("/nonexistent/proxy.toml: No such file"), "{text}");
+}
+
+#[test]
+fn beside_a_file_only_flags_for_the_whole_process_are_taken() {
+    let file = File::new(GOOD);
+    let output = file.run(&["-a", "info", "--redact", "env", "--config"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("with --config") && text.contains("--allow, --redact"), "{text}");
+    let output =
+        program().env("DOCKER_PROXY_ACL_ONLY", "name:x").arg("--config").arg(file.path()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("--only (DOCKER_PROXY_ACL_ONLY)"), "{text}");
+    let output = file.run(&["--upstream", "nonsense", "--config"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.starts_with("error: --upstream: invalid address 'nonsense'"), "{text}");
+}
+
+#[test]
+fn flags_for_the_whole_process_win_over_the_file() {
+    let shown = |file: &File, args: &[&str]| {
+        let output = file.run(&[&["config", "show"], args, &["--config"]].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = File::new(&format!("threads = 3\nlog_level = 'warn'\nupstream = '/run/a.sock'\n{GOOD}"));
+    let text = shown(&file, &["--threads", "2", "--upstream", "/run/b.sock"]);
+    for line in ["threads = 2", "log_level = \"warn\"", "upstream = \"/run/b.sock\""] {
+        assert!(text.lines().any(|one| one == line), "{line} in {text}");
+    }
+}
+
+/// Something else than the default for every flag.
+const EVERY_FLAG: &[&str] = &[
+    "-a",
+    "containers,events,ping",
+    "--min-api-version",
+    "1.40",
+    "--redact",
+    "paths",
+    "--keep-env",
+    "VIRTUAL_*,A",
+    "--keep-label",
+    "com.*",
+    "--only",
+    "label:a=b,c",
+    "--only",
+    "name:\"q\"",
+    "--listen",
+    "unix:///tmp/a/b.sock",
+    "--listen",
+    "tcp://127.0.0.1:2375",
+    "--socket-mode",
+    "0600",
+    "--socket-group",
+    "0",
+    "--tlsverify",
+    "--tlscacert",
+    "/x/ca.pem",
+    "--tlscert",
+    "/x/cert.pem",
+    "--tlskey",
+    "/x/key.pem",
+    "--upstream",
+    "tcp://localhost:1",
+    "--upstream-timeout",
+    "7s",
+    "--upstream-tlscacert",
+    "/y/ca.pem",
+    "--upstream-tlscert",
+    "/y/cert.pem",
+    "--upstream-tlskey",
+    "/y/key.pem",
+    "--header-timeout",
+    "1s",
+    "--idle-timeout",
+    "2s",
+    "--stall-timeout",
+    "3s",
+    "--min-rate",
+    "4",
+    "--max-requests",
+    "5",
+    "--max-load",
+    "6",
+    "--client-share",
+    "7",
+    "--max-connections",
+    "8",
+    "--max-connections-per-uid",
+    "9",
+    "--shutdown-timeout",
+    "11s",
+    "--errors",
+    "json",
+    "--user",
+    "4711",
+    "--no-sandbox",
+    "--threads",
+    "2",
+    "--watchdog",
+    "0",
+    "--log-format",
+    "json",
+    "--log-level",
+    "debug",
+];
+
+#[test]
+fn a_shown_configuration_is_a_file_that_means_the_same() {
+    for flags in [&["-a", "ping"][..], EVERY_FLAG] {
+        let output = program().args(["config", "show"]).args(flags).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let again = File::new(&text).run(&["config", "show", "--config"]);
+        assert_eq!(
+            String::from_utf8(again.stdout).unwrap(),
+            text,
+            "{:?}",
+            String::from_utf8_lossy(&again.stderr)
+        );
+    }
+}
+
+#[test]
+fn every_flag_that_is_not_the_default_shows_in_the_file() {
+    let show = |flags: &[&str]| {
+        let output = program().args(["config", "show"]).args(flags).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (default, changed) = (show(&["-a", "ping"]), show(EVERY_FLAG));
+    let unchanged: Vec<&str> = default
+        .lines()
+        .filter(|line| line.contains(" = ") && changed.lines().any(|one| one == *line))
+        .collect();
+    assert_eq!(unchanged, [""; 0]);
+}
+
+#[test]
+fn check_says_what_becomes_of_a_client_s_request_and_by_which_line() {
+    let file = File::new(
+        "[[listener]]\naddress = '/tmp/x/a.sock'\nallow = ['ping']\nredact = ['env']\n\
+         [[listener.client]]\nuid = 1001\nallow = ['containers:inspect']\n\
+         [[listener.client]]\ngid = 7\nallow = ['info']\n\
+         [[listener]]\naddress = 'tcp://127.0.0.1:1'\n\
+         [[listener.client]]\naddress = '10.0.0.0/8'\nallow = ['version']\n",
+    );
+    let path = file.path().display().to_string();
+    let check = |args: &[&str]| {
+        let output = program().args(["check", "--config", &path]).args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
+        (output.status.code().unwrap(), text.replace(&path, "FILE"))
+    };
+    let unix = ["--listener", "/tmp/x/a.sock"];
+    let of = |client: &[&str], request: &str| check(&[&unix[..], client, &["GET", request]].concat());
+    let (code, text) = of(&["--uid", "1001"], "/containers/x/json");
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("without env") && text.ends_with("(by FILE:5)\n"), "{text}");
+    let (code, text) = of(&["--uid", "1002"], "/containers/x/json");
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("404: containers:inspect is not allowed here") && text.contains("FILE:1"),
+        "{text}"
+    );
+    assert_eq!(of(&["--gid", "7"], "/info").0, 0);
+    assert_eq!(of(&[], "/_ping").0, 0);
+    let tcp = ["--listener", "tcp://127.0.0.1:1"];
+    assert_eq!(check(&[&tcp[..], &["--client", "10.1.2.3", "GET", "/version"]].concat()).0, 0);
+    assert_eq!(check(&[&tcp[..], &["--client", "11.1.2.3", "GET", "/version"]].concat()).0, 1);
+    let (code, text) = check(&["GET", "/_ping"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("--listener names one of /tmp/x/a.sock, tcp://127.0.0.1:1"), "{text}");
+}
+
+#[test]
+fn listeners_of_a_file_have_their_own_rights_limits_and_forms_of_errors() {
+    let engine = Mock::answering(OK_LINE);
+    let text = r#"
+        [[listener]]
+        address = "{socket}"
+        allow = ["version"]
+        errors = "text"
+        [[listener]]
+        address = "{dir}/other/docker.sock"
+        mode = "0600"
+        allow = ["info"]
+        max_connections = 0
+    "#;
+    let proxy = Proxy::with_file(engine.socket(), text).start();
+    let other = proxy.directory().join("other/docker.sock");
+    proxy.logged(&["Listening on", "other/docker.sock"]);
+    assert_eq!(proxy.get("/version").status(), 200);
+    assert_eq!(proxy.get("/info").text(), "404 page not found\n");
+    assert_eq!(crate::support::http::get(&other, "/info").status(), 503);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&other).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+}
