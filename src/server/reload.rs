@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::ReadConfig;
 use super::live::LiveListener;
+use super::{ReadConfig, startup};
 use crate::config::Config;
 use crate::system::signals::ReloadSignal;
 use crate::tls::{Reload, ReloadTrigger};
@@ -64,6 +64,8 @@ impl Running {
                     }
                 }
                 tracing::info!(file = %file.display(), "configuration reloaded");
+                startup::log_allowed(&running.listeners);
+                startup::log_views(&running.listeners);
             }
             Err(problems) => {
                 for problem in problems.lines() {

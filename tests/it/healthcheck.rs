@@ -229,6 +229,25 @@ fn the_first_process_is_believed_whoever_it_has_become() {
     assert!(line.starts_with("healthy: 1 listener(s)"), "{line}");
 }
 
+#[test]
+#[ignore = "needs root: tests/run"]
+fn of_a_proxy_with_a_file_every_listener_is_asked() {
+    let engine = ponging();
+    let (directory, program) = public_directory();
+    let at = |name: &str| directory.path().join(name);
+    let listener =
+        |name: &str| format!("[[listener]]\naddress = '{}'\nallow = ['info']\n", at(name).display());
+    let upstream = format!("upstream = '{}'\n", engine.socket().display());
+    std::fs::write(at("file.toml"), upstream + &listener("one") + &listener("two")).unwrap();
+    let mut first = Command::new(&program);
+    let namespace = PidNamespace::new(first.arg("--config").arg(at("file.toml")));
+    until("it listens", || UnixStream::connect(at("two")).is_ok());
+    assert_eq!(namespace.healthcheck(&program), "healthy: 2 listener(s) and the engine answer\n");
+    std::fs::remove_file(at("two")).unwrap();
+    let line = namespace.healthcheck(&program);
+    assert!(line.starts_with("unhealthy: no answer on the listener") && line.contains("two"), "{line}");
+}
+
 /// A process that is ended when dropped.
 struct Started(std::process::Child);
 

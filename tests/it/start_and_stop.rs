@@ -212,7 +212,7 @@ fn no_signal_ends_it_but_those_that_are_meant_to() {
             assert_eq!(proxy.get("/info").text(), "ok", "after signal {signal}");
         }
     }
-    proxy.logged(&["nothing to reload: there are no certificates"]);
+    proxy.logged(&["nothing to reload: there are neither certificates nor a configuration file"]);
 }
 
 /// A certificate that is a pipe which nobody writes stands for anything that takes long at the start.
