@@ -94,11 +94,20 @@ impl Item {
         event == Event::End(Kind::Object) && tokens.depth() == self.depth
     }
 
+    /// A key has come.
+    pub(super) fn enter(&mut self, tokens: &Tokenizer, chunk: &[u8], plan: &Plan) {
+        self.key(tokens.depth() - self.depth, tokens.key(chunk), plan);
+    }
+
+    /// Whether the value of the key that has come can make the item visible if it is a string.
+    pub(super) fn judges_value(&self, tokens: &Tokenizer) -> bool {
+        self.text_at(tokens.depth() - self.depth).is_some()
+    }
+
     /// Whether the event makes the item visible.
     pub(super) fn shows(&mut self, event: Event, tokens: &Tokenizer, chunk: &[u8], plan: &Plan) -> bool {
         let level = tokens.depth() - self.depth;
         match event {
-            Event::Key => self.key(level, tokens.key(chunk), plan),
             Event::Begin(Kind::String) => {
                 self.earlier.clear();
                 self.text = self.text_at(level).map(|text| (text, tokens.position()));

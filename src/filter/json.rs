@@ -15,7 +15,9 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
 
 /// How deep objects and arrays may be nested.
 pub const MAX_DEPTH: usize = 128;
@@ -123,7 +125,33 @@ enum State {
     InString(Text),
     InKey(Text),
     InNumber(Number),
-    InLiteral(&'static [u8], Kind),
+    /// How much of `true`, `false` or `null` has come.
+    InLiteral(Literal, u8),
+}
+
+/// `true`, `false` and `null`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Literal {
+    True,
+    False,
+    Null,
+}
+
+impl Literal {
+    fn text(self) -> &'static [u8] {
+        match self {
+            Literal::True => b"true",
+            Literal::False => b"false",
+            Literal::Null => b"null",
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Literal::True | Literal::False => Kind::Bool,
+            Literal::Null => Kind::Null,
+        }
+    }
 }
 
 /// Where in a string.
@@ -190,7 +218,7 @@ struct Level {
     /// Where its keys begin in `Tokenizer::keys`.
     first_key: usize,
     /// All of its keys, once they are more than [`FEW_KEYS`].
-    many: HashSet<u64>,
+    many: Option<HashSet<u64>>,
 }
 
 /// Reads JSON in chunks.
@@ -224,7 +252,7 @@ impl Tokenizer {
             state: State::Start,
             levels: Vec::with_capacity(16),
             keys: Vec::with_capacity(64),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             many_keys: 0,
             at: 0,
             key_from: None,
@@ -273,7 +301,7 @@ impl Tokenizer {
                 },
                 State::InKey(text) => return self.in_key(chunk, text),
                 State::InNumber(number) => return self.number(chunk, number),
-                State::InLiteral(rest, kind) => return self.literal(chunk, rest, kind),
+                State::InLiteral(literal, came) => return self.literal(chunk, literal, came),
                 _ => {}
             }
             let Some(&byte) = chunk.get(self.at) else { return Ok(self.need_more()) };
@@ -284,6 +312,9 @@ impl Tokenizer {
             match (self.state, byte) {
                 (State::Colon, b':') => self.state = State::Value,
                 (State::Key | State::KeyOrEnd, b'"') => {
+                    if self.plain_key(chunk)? {
+                        return Ok(Some(Event::Key));
+                    }
                     self.key_from = Some(self.at);
                     self.key_escaped = false;
                     self.buffer.clear();
@@ -345,9 +376,9 @@ impl Tokenizer {
             b'-' => (State::InNumber(Number::Minus), Kind::Number),
             b'0' => (State::InNumber(Number::Zero), Kind::Number),
             b'1'..=b'9' => (State::InNumber(Number::Integer), Kind::Number),
-            b't' => (State::InLiteral(b"rue", Kind::Bool), Kind::Bool),
-            b'f' => (State::InLiteral(b"alse", Kind::Bool), Kind::Bool),
-            b'n' => (State::InLiteral(b"ull", Kind::Null), Kind::Null),
+            b't' => (State::InLiteral(Literal::True, 1), Kind::Bool),
+            b'f' => (State::InLiteral(Literal::False, 1), Kind::Bool),
+            b'n' => (State::InLiteral(Literal::Null, 1), Kind::Null),
             _ => return Err(JsonError::Syntax),
         };
         if matches!(kind, Kind::Object | Kind::Array) {
@@ -355,7 +386,7 @@ impl Tokenizer {
                 return Err(JsonError::TooDeep);
             }
             let is_object = kind == Kind::Object;
-            self.levels.push(Level { is_object, first_key: self.keys.len(), many: HashSet::new() });
+            self.levels.push(Level { is_object, first_key: self.keys.len(), many: None });
         }
         self.state = state;
         Ok(Event::Begin(kind))
@@ -367,7 +398,7 @@ impl Tokenizer {
             return Err(JsonError::Syntax);
         }
         self.keys.truncate(level.first_key);
-        self.many_keys -= level.many.len();
+        self.many_keys -= level.many.map_or(0, |many| many.len());
         self.state = self.after_value();
         Ok(Event::End(if level.is_object { Kind::Object } else { Kind::Array }))
     }
@@ -388,25 +419,58 @@ impl Tokenizer {
         Ok(self.need_more())
     }
 
-    fn literal(
-        &mut self,
-        chunk: &[u8],
-        mut rest: &'static [u8],
-        kind: Kind,
-    ) -> Result<Option<Event>, JsonError> {
-        while let Some((expected, after)) = rest.split_first() {
+    fn literal(&mut self, chunk: &[u8], literal: Literal, from: u8) -> Result<Option<Event>, JsonError> {
+        let mut came = from;
+        for expected in &literal.text()[usize::from(from)..] {
             match chunk.get(self.at) {
-                Some(byte) if byte == expected => rest = after,
+                Some(byte) if byte == expected => came += 1,
                 Some(_) => return Err(JsonError::Syntax),
                 None => {
-                    self.state = State::InLiteral(rest, kind);
+                    self.state = State::InLiteral(literal, came);
                     return Ok(self.need_more());
                 }
             }
             self.at += 1;
         }
         self.state = self.after_value();
-        Ok(Some(Event::End(kind)))
+        Ok(Some(Event::End(literal.kind())))
+    }
+
+    /// Reads a key that is whole in the chunk and has nothing but printable ASCII; the position is behind its
+    /// opening quote. Whether it was one; if not, nothing has been read.
+    #[inline]
+    fn plain_key(&mut self, chunk: &[u8]) -> Result<bool, JsonError> {
+        let length = plain(&chunk[self.at..]);
+        if chunk.get(self.at + length) != Some(&b'"') || length > MAX_KEY {
+            return Ok(false);
+        }
+        self.key_from = Some(self.at);
+        self.key_to = self.at + length;
+        self.at += length + 1;
+        self.remember(chunk)?;
+        self.state = State::Colon;
+        Ok(true)
+    }
+
+    /// After a key: reads its value if that is neither an object nor an array, is whole in the chunk and has
+    /// nothing unusual about it. Whether it was one; if not, nothing has been read.
+    #[inline]
+    pub fn skip_scalar(&mut self, chunk: &[u8]) -> bool {
+        let [b':', value @ ..] = &chunk[self.at..] else { return false };
+        let Some(length) = plain_scalar(value) else { return false };
+        debug_assert_eq!(self.state, State::Colon);
+        self.at += 1 + length;
+        self.state = State::CommaOrEnd;
+        true
+    }
+
+    /// After a value in an object: reads the comma, if it comes next.
+    #[inline]
+    pub fn skip_comma(&mut self, chunk: &[u8]) {
+        if chunk.get(self.at) == Some(&b',') {
+            self.at += 1;
+            self.state = State::Key;
+        }
     }
 
     fn in_key(&mut self, chunk: &[u8], text: Text) -> Result<Option<Event>, JsonError> {
@@ -437,23 +501,24 @@ impl Tokenizer {
 
     /// Takes the key at hand into those of the object.
     fn remember(&mut self, chunk: &[u8]) -> Result<(), JsonError> {
-        let hash = self.hasher.hash_one(self.key(chunk));
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(self.key(chunk));
+        let hash = hasher.finish();
         let level = self.levels.last_mut().ok_or(JsonError::Syntax)?;
         let few = &self.keys[level.first_key..];
         if few.len() < FEW_KEYS {
-            if few.contains(&hash) {
+            // All of them: the processor compares several at a time if it need not stop at one.
+            if few.iter().fold(false, |found, other| found | (*other == hash)) {
                 return Err(JsonError::DuplicateKey);
             }
             self.keys.push(hash);
         } else {
-            let before = level.many.len();
-            if before == 0 {
-                level.many.extend(few);
-            }
-            if !level.many.insert(hash) {
+            let before = level.many.as_ref().map_or(0, HashSet::len);
+            let many = level.many.get_or_insert_with(|| few.iter().copied().collect());
+            if !many.insert(hash) {
                 return Err(JsonError::DuplicateKey);
             }
-            self.many_keys += level.many.len() - before;
+            self.many_keys += many.len() - before;
         }
         if self.keys.len() + self.many_keys > MAX_KEYS { Err(JsonError::ManyKeys) } else { Ok(()) }
     }
@@ -556,6 +621,26 @@ fn plain(bytes: &[u8]) -> usize {
     let stop = |byte: &u8| !matches!(byte, 0x20..=0x7f) || matches!(byte, b'"' | b'\\');
     let rest = words.remainder();
     at + rest.iter().position(stop).unwrap_or(rest.len())
+}
+
+/// How long the value is that `bytes` begin with, if it is a string of printable ASCII without escapes, an integer,
+/// `true`, `false` or `null`, and whole. A number is whole when something follows it.
+#[inline]
+fn plain_scalar(bytes: &[u8]) -> Option<usize> {
+    match bytes {
+        [b'"', text @ ..] => {
+            let length = plain(text);
+            (text.get(length) == Some(&b'"')).then_some(length + 2)
+        }
+        [b'0', b',' | b'}', ..] => Some(1),
+        [b'1'..=b'9', digits @ ..] => {
+            let length = digits.iter().position(|byte| !byte.is_ascii_digit())?;
+            matches!(digits[length], b',' | b'}').then_some(1 + length)
+        }
+        [b't', b'r', b'u', b'e', ..] | [b'n', b'u', b'l', b'l', ..] => Some(4),
+        [b'f', b'a', b'l', b's', b'e', ..] => Some(5),
+        _ => None,
+    }
 }
 
 /// The inside of a valid string, decoded.

@@ -23,7 +23,7 @@ pub struct Plan {
     visibility: Visibility,
     /// If there is, items are judged by whether they name one of these objects, by id or name.
     named: Option<HashSet<String>>,
-    /// The words by length, for it is known before the bytes are compared.
+    /// The words by [`shelf`], which is known before their bytes are compared.
     words: Vec<Vec<(&'static str, Word)>>,
     /// By the last word of their path, the longest first.
     endings: Vec<Endings>,
@@ -77,6 +77,24 @@ pub(super) struct Member {
     pub(super) is_list: bool,
     /// If the value is an object: whether its members are named by objects that can be invisible.
     pub(super) is_reference_map: bool,
+}
+
+impl Member {
+    /// Whether a value that is neither an object nor an array stays as it is.
+    pub(super) fn keeps_scalars(&self) -> bool {
+        self.handling.is_none() && !self.is_action
+    }
+}
+
+/// How many shelves there are; a few times as many as words, so that most keys have an empty one.
+const SHELVES: usize = 512;
+
+/// Where a word is looked for: by its length, first and last letter, upper and lower case aside.
+#[inline]
+fn shelf(word: &[u8]) -> usize {
+    let [first, .., last] = word else { return 0 };
+    let letter = |byte: &u8| usize::from(byte.to_ascii_lowercase() & 0x1f);
+    (word.len() * 77 + letter(first) * 16 + letter(last)) % SHELVES
 }
 
 impl Plan {
@@ -184,17 +202,16 @@ impl Plan {
         }
         let count: usize = self.words.iter().map(Vec::len).sum();
         let word = Word::try_from(count).expect("the table has fewer than 254 words") + FIRST;
-        let length = text.len();
-        self.words.resize_with(self.words.len().max(length + 1), Vec::new);
-        self.words[length].push((text, word));
+        self.words.resize_with(SHELVES, Vec::new);
+        self.words[shelf(text.as_bytes())].push((text, word));
         self.endings.resize_with(usize::from(word) + 1, Endings::default);
         word
     }
 
     #[inline]
     fn word(&self, key: &[u8]) -> Word {
-        let same_length = self.words.get(key.len()).map_or(&[][..], Vec::as_slice);
-        let found = same_length.iter().find(|(text, _)| text.as_bytes().eq_ignore_ascii_case(key));
+        let alike = self.words.get(shelf(key)).map_or(&[][..], Vec::as_slice);
+        let found = alike.iter().find(|(text, _)| text.as_bytes().eq_ignore_ascii_case(key));
         found.map_or(OTHER, |(_, word)| *word)
     }
 

@@ -234,6 +234,11 @@ impl Redactor {
     fn pass(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
         self.from = 0;
         while let Some(event) = self.tokens.next(chunk)? {
+            if event == Event::Key
+                && let Some(item) = &mut self.item
+            {
+                item.enter(&self.tokens, chunk, &self.plan);
+            }
             match self.whole {
                 None => self.on(event, chunk, out)?,
                 Some(whole) => self.in_whole(whole, event, chunk, out)?,
@@ -281,6 +286,11 @@ impl Redactor {
             };
             if !stays {
                 self.drop_whole(self.tokens.depth());
+                if self.skip_scalar(chunk) {
+                    self.take(chunk, self.tokens.position(), out)?;
+                    self.whole = None;
+                    self.after_value(chunk, out)?;
+                }
                 return Ok(());
             }
             self.let_held_go(out);
@@ -288,7 +298,20 @@ impl Redactor {
         }
         let segments = &self.segments[..frame.segments];
         self.member = self.plan.member(self.tokens.key(chunk), segments, frame.is_map);
+        if self.member.keeps_scalars() && self.skip_scalar(chunk) {
+            self.after_value(chunk, out)?;
+            if self.target == Target::Out {
+                self.tokens.skip_comma(chunk);
+            }
+        }
         Ok(())
+    }
+
+    /// Reads the value of the key at hand at once, if it is a plain one that is whole in the chunk and judges no item.
+    #[inline]
+    fn skip_scalar(&mut self, chunk: &[u8]) -> bool {
+        let is_judged = self.item.as_ref().is_some_and(|item| item.judges_value(&self.tokens));
+        !is_judged && self.tokens.skip_scalar(chunk)
     }
 
     fn begin(&mut self, kind: Kind, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {

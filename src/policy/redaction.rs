@@ -158,17 +158,22 @@ impl FromStr for Classes {
 
 /// A pattern for names, in which `*` stands for any characters and `?` for one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Glob(WildMatch);
+pub struct Glob {
+    /// What comes before the first `*` or `?`; most names differ there, which is seen at once.
+    literal: String,
+    rest: WildMatch,
+}
 
 impl Glob {
     /// A pattern as it was written.
     pub fn new(pattern: &str) -> Self {
-        Glob(WildMatch::new(pattern))
+        let (literal, rest) = pattern.split_at(pattern.find(['*', '?']).unwrap_or(pattern.len()));
+        Glob { literal: literal.to_owned(), rest: WildMatch::new(rest) }
     }
 
     /// Whether the whole name fits the pattern; upper and lower case differ.
     pub fn matches(&self, name: &str) -> bool {
-        self.0.matches(name)
+        name.strip_prefix(&self.literal).is_some_and(|rest| self.rest.matches(rest))
     }
 }
 
@@ -180,7 +185,7 @@ impl From<&str> for Glob {
 
 impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        write!(f, "{}{}", self.literal, self.rest)
     }
 }
 
