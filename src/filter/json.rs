@@ -272,6 +272,20 @@ impl Tokenizer {
         self.levels.len()
     }
 
+    /// Whether an object begins right here that is an item of an array that is the whole document.
+    #[inline]
+    pub fn is_before_item(&self, chunk: &[u8]) -> bool {
+        matches!(self.state, State::Value | State::ValueOrEnd)
+            && matches!(self.levels[..], [Level { is_object: false, .. }])
+            && chunk.get(self.at) == Some(&b'{')
+    }
+
+    /// Reads the value that begins here without looking at it: whoever calls knows it to be complete, and valid.
+    pub fn skip_known(&mut self, length: usize) {
+        self.at += length;
+        self.state = self.after_value();
+    }
+
     /// The key of the last [`Event::Key`], decoded. `chunk` is the one that the event came from.
     pub fn key<'a>(&'a self, chunk: &'a [u8]) -> &'a [u8] {
         match self.key_from {

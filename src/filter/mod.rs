@@ -8,6 +8,7 @@ pub mod events;
 mod items;
 pub mod json;
 pub mod lookup;
+pub mod memo;
 mod plan;
 pub mod redact;
 pub mod response;

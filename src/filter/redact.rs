@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::items::Item;
 pub use super::items::MAX_ITEM;
 use super::json::{self, Event, Framing, JsonError, Kind, MAX_DEPTH, Tokenizer};
+use super::memo::Recall;
 pub use super::plan::Plan;
 use super::plan::{Member, OTHER, Word};
 use crate::policy::redaction::{Entries, Handling, PLAIN_ACTIONS};
@@ -152,6 +153,21 @@ pub struct Redactor {
     /// How long the chunks before this one are together.
     before: u64,
     failed: Option<FilterError>,
+    /// What items became in earlier answers.
+    recall: Option<Recall>,
+    /// The item of the whole list that is being read, if it is to be kept.
+    to_keep: Option<ToKeep>,
+}
+
+/// An item that has begun in the chunk at hand.
+#[derive(Debug, Clone, Copy)]
+struct ToKeep {
+    /// Where.
+    from: usize,
+    /// How much of what is put aside comes before it.
+    before: usize,
+    /// Where what is shown of it begins in what goes on; `None` if nothing is.
+    shown: Option<usize>,
 }
 
 impl Redactor {
@@ -175,7 +191,17 @@ impl Redactor {
             from: 0,
             before: 0,
             failed: None,
+            recall: None,
+            to_keep: None,
         }
+    }
+
+    /// Takes items of a list that is the whole answer from a memo, and keeps others there. Its other passes have to
+    /// be of the same plan and `lists`, and let all visible items go on.
+    #[must_use]
+    pub fn with_memo(mut self, recall: Recall) -> Self {
+        self.recall = Some(recall);
+        self
     }
 
     /// Lets at most so many items of its lists go on; `None` is all that are visible.
@@ -233,7 +259,12 @@ impl Redactor {
 
     fn pass(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
         self.from = 0;
-        while let Some(event) = self.tokens.next(chunk)? {
+        self.to_keep = None;
+        loop {
+            if self.recall.is_some() && self.tokens.is_before_item(chunk) {
+                self.recall(chunk, out)?;
+            }
+            let Some(event) = self.tokens.next(chunk)? else { break };
             if event == Event::Key
                 && let Some(item) = &mut self.item
             {
@@ -250,11 +281,45 @@ impl Redactor {
                 self.take(chunk, self.tokens.position(), out)?;
                 self.show_item(out);
             }
+            if event == Event::End(Kind::Object) && self.tokens.depth() == 1 {
+                self.keep(chunk, out)?;
+            }
         }
         if let Some(item) = &mut self.item {
             item.end_chunk(chunk);
         }
         self.take(chunk, chunk.len(), out)
+    }
+
+    /// Lets the item that begins here become what it became in an earlier answer, if that is known.
+    fn recall(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
+        let (Some(recall), from) = (&self.recall, self.tokens.position()) else { return Ok(()) };
+        let known = recall.find(&chunk[from..]);
+        self.take(chunk, from, out)?;
+        let Some(known) = known else {
+            let shown = (self.target == Target::Out).then_some(out.len());
+            self.to_keep = Some(ToKeep { from, before: 0, shown });
+            return Ok(());
+        };
+        self.tokens.skip_known(known.len());
+        self.from = self.tokens.position();
+        if let Some(shown) = known.shown() {
+            self.let_held_go(out);
+            out.extend_from_slice(shown);
+        }
+        self.held.clear();
+        self.comma = None;
+        Ok(())
+    }
+
+    /// Keeps what the item became that has ended, if it began in the same chunk.
+    fn keep(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
+        let Some(ToKeep { from, shown, .. }) = self.to_keep.take() else { return Ok(()) };
+        self.take(chunk, self.tokens.position(), out)?;
+        if let Some(recall) = &self.recall {
+            recall.keep(&chunk[from..self.tokens.position()], shown.map(|from| &out[from..]));
+        }
+        Ok(())
     }
 
     #[inline]
@@ -412,6 +477,9 @@ impl Redactor {
             return Ok(());
         }
         self.take(chunk, self.tokens.position() - 1, out)?;
+        if let Some(to_keep) = &mut self.to_keep {
+            to_keep.before = self.held.len();
+        }
         let list = self.frames.len() - 1;
         self.item = Some(Item::new(self.depth_around(kind), list, self.comma.take()));
         self.aside.clear();
@@ -430,6 +498,9 @@ impl Redactor {
         let list = &mut self.frames[item.list];
         let from = if list.has_kept { 0 } else { item.comma.unwrap_or(0) };
         list.has_kept = true;
+        if let Some(to_keep) = &mut self.to_keep {
+            to_keep.shown = Some(out.len() + to_keep.before - from);
+        }
         out.extend_from_slice(&self.aside[from..]);
         self.aside.clear();
     }

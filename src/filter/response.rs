@@ -15,6 +15,7 @@ use super::body::{BodyError, FilteredBody};
 use super::events::VisibleEvents;
 use super::json::Framing;
 use super::lookup::{Lookup, LookupError, NotShown};
+use super::memo::Memo;
 use super::redact::{Plan, Redactor};
 use crate::policy::object::Object;
 use crate::policy::visibility::Lists;
@@ -60,6 +61,8 @@ pub enum Unfilterable {
 /// What a listener does with the answers of the engine.
 pub struct Filter {
     plan: Arc<Plan>,
+    /// What the plan made of items of lists.
+    memo: Arc<Memo>,
     /// Decides whether an object is shown; `None` if all are.
     lookup: Option<Lookup>,
 }
@@ -116,6 +119,7 @@ impl Filter {
         let lookup = || Lookup::new(Arc::clone(upstream), visibility.clone());
         Some(Self {
             plan: Arc::new(Plan::new(view.redaction.clone(), visibility.clone())),
+            memo: Arc::default(),
             lookup: (!visibility.is_everything()).then(lookup),
         })
     }
@@ -181,9 +185,9 @@ impl Filter {
             head.headers.remove(name);
         }
         let passes = if is_answer {
-            self.passes(endpoint.lists, framing, scope)
+            self.passes(allowed, framing, scope)
         } else {
-            self.passes(Lists::None, framing, &Scope::default())
+            vec![Redactor::new(Arc::clone(&self.plan), framing, Lists::None)]
         };
         let source = match &self.lookup {
             Some(lookup) if is_answer && endpoint.is_events() => {
@@ -200,12 +204,17 @@ impl Filter {
 }
 
 impl Filter {
-    fn passes(&self, lists: Lists, framing: Framing, scope: &Scope) -> Vec<Redactor> {
+    fn passes(&self, allowed: &Allowed<'_>, framing: Framing, scope: &Scope) -> Vec<Redactor> {
         let pass = |plan: &Arc<Plan>, lists| Redactor::new(Arc::clone(plan), framing, lists);
-        let lists = if scope.parents.is_some() { Lists::None } else { lists };
+        let lists = if scope.parents.is_some() { Lists::None } else { allowed.endpoint.lists };
         let parents = scope.parents.iter().map(|plan| pass(plan, Lists::Root));
         let inside = scope.inside.iter().map(|plan| pass(plan, Lists::Named));
-        parents.chain(inside).chain([pass(&self.plan, lists).with_at_most(scope.most)]).collect()
+        let mut last = pass(&self.plan, lists).with_at_most(scope.most);
+        // Where the engine's answer is a list, and what an item becomes depends on nothing but its bytes.
+        if lists == Lists::Root && scope.most.is_none() {
+            last = last.with_memo(self.memo.recall((allowed.path.as_str(), allowed.query.text.as_deref())));
+        }
+        parents.chain(inside).chain([last]).collect()
     }
 }
 

@@ -6,5 +6,6 @@ mod json_bodies;
 mod answers;
 pub mod fields;
 mod fuzz;
+mod memo;
 mod properties;
 mod speed;

@@ -14,7 +14,7 @@ use proptest::sample::select;
 
 /// JSON as it is written.
 #[derive(Debug, Clone)]
-enum Node {
+pub enum Node {
     Scalar(String),
     Array(Vec<Item>, String),
     Object(Vec<(Key, Item)>, String),
@@ -22,7 +22,7 @@ enum Node {
 
 /// A value with the white space before and after it. In an object the first stands before the key.
 #[derive(Debug, Clone)]
-struct Item {
+pub struct Item {
     before: String,
     value: Node,
     after: String,
@@ -30,7 +30,7 @@ struct Item {
 
 /// A key, and how it is written, the colon included.
 #[derive(Debug, Clone)]
-struct Key {
+pub struct Key {
     name: String,
     written: String,
 }
@@ -78,7 +78,7 @@ fn item(value: impl Strategy<Value = Node>) -> impl Strategy<Value = Item> {
     (space(), value, space()).prop_map(|(before, value, after)| Item { before, value, after })
 }
 
-fn node() -> impl Strategy<Value = Node> {
+pub fn node() -> impl Strategy<Value = Node> {
     scalar().prop_map(Node::Scalar).prop_recursive(6, 60, 6, |inside| {
         let members = vec((key(), item(inside.clone())), 0..6).prop_map(|mut members| {
             let mut seen = Vec::new();
@@ -115,7 +115,7 @@ fn plan() -> impl Strategy<Value = Arc<Plan>> {
     select((0..PLANS.len()).collect::<Vec<_>>()).prop_map(|number| Arc::clone(&PLANS[number]))
 }
 
-fn way() -> impl Strategy<Value = Way> {
+pub fn way() -> impl Strategy<Value = Way> {
     (plan(), select(vec![Lists::Root, Lists::Named])).prop_map(|(plan, lists)| Way {
         plan,
         framing: Framing::Document,
@@ -129,7 +129,7 @@ fn whole_lists(plan: &Arc<Plan>) -> Way {
 }
 
 impl Node {
-    fn written(&self) -> String {
+    pub fn written(&self) -> String {
         match self {
             Node::Scalar(written) => written.clone(),
             Node::Array(items, space) => {
