@@ -6,6 +6,7 @@ as all share the machine with the load and the upstream.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -17,6 +18,8 @@ PATHS = "version|info|_ping|containers/json|containers/[^/]+/json|containers/[^/
 NAMES = "version,info,ping,containers,containers:export,events"
 # What is taken out of answers where a measure says so.
 VIEW = ["--redact", "commands,paths,options", "--keep-env", "VIRTUAL_*", "--keep-label", "com.docker.compose.*"]
+# How many lists there are that differ in every item.
+CHANGES = 50
 # Connections: 10,000 clients and as many to the upstream.
 MANY = 19900
 
@@ -25,10 +28,13 @@ daemon off; user root; worker_processes 1; pid {dir}/upstream.pid; error_log {di
 events {{ worker_connections {many}; }}
 http {{
   access_log off; default_type application/json; keepalive_timeout 1h; keepalive_requests 1000000000;
-  sendfile on; open_file_cache max=10; client_body_temp_path {dir}/u1; proxy_temp_path {dir}/u2;
+  sendfile on; open_file_cache max=100; client_body_temp_path {dir}/u1; proxy_temp_path {dir}/u2;
   fastcgi_temp_path {dir}/u3; uwsgi_temp_path {dir}/u4; scgi_temp_path {dir}/u5;
+  split_clients $request_id $another {{ {others} }}
+  map $args $list {{ default json; all=1 changing/$another; limit=1000 many; }}
   server {{
     listen unix:{socket} backlog=4096; root {dir}/www;
+    location = /containers/json {{ try_files /containers/$list =404; }}
   }}
 }}
 """
@@ -169,6 +175,12 @@ class Contender:
         self.tls = tls
         self.socket = os.path.join(directory, f"{name}.sock")
 
+    def beside(self):
+        """The same a second time, on a socket of its own."""
+        directory = os.path.join(self.dir, "beside")
+        os.makedirs(directory, exist_ok=True)
+        return Contender(self.name, directory, self.program, self.tls)
+
     def over(self, tls):
         """The same, listening for TLS."""
         return Contender(self.name, self.dir, self.program, tls)
@@ -230,13 +242,16 @@ class Contender:
 
 
 def start_upstream(directory):
-    """nginx with the answers: /version of 700 bytes, /containers/json of 50 kB, one of 2 MB, an export of 1 GiB."""
+    """nginx with the answers: /version of 700 bytes, /containers/json of 50 kB, with `limit=1000` of 2 MB, with `all=1`
+    mostly another one each time, in which every item differs; an export of 1 GiB."""
     www = os.path.join(directory, "www", "containers")
     os.makedirs(os.path.join(www, "x"))
-    os.makedirs(os.path.join(www, "many"))
-    for path, size in (("json", 50_000), (os.path.join("many", "json"), 2_000_000)):
+    os.makedirs(os.path.join(www, "changing"))
+    lists = {"json": containers(50_000), "many": containers(2_000_000)}
+    lists |= {os.path.join("changing", str(n)): containers(50_000, f"Up {n} minutes") for n in range(CHANGES)}
+    for path, text in lists.items():
         with open(os.path.join(www, path), "w", encoding="utf-8") as file:
-            file.write(containers(size))
+            file.write(text)
     with open(os.path.join(directory, "www", "version"), "w", encoding="utf-8") as file:
         file.write(('{"Version":"27.3.1","ApiVersion":"1.47","Os":"linux","Components":[]}' * 11)[:700])
     with open(os.path.join(www, "x", "export"), "wb") as file:
@@ -244,7 +259,8 @@ def start_upstream(directory):
     path = os.path.join(directory, "upstream.sock")
     config = os.path.join(directory, "upstream.conf")
     with open(config, "w", encoding="utf-8") as file:
-        file.write(UPSTREAM.format(dir=directory, socket=path, many=MANY))
+        others = " ".join(f"{100 / CHANGES}% {n};" for n in range(CHANGES))
+        file.write(UPSTREAM.format(dir=directory, socket=path, many=MANY, others=others))
     process = Process(["nginx", "-p", directory, "-c", config], path)
     # Reads the large file once: the first time also pays for its pages.
     with open(os.path.join(www, "x", "export"), "rb") as file:
@@ -253,13 +269,21 @@ def start_upstream(directory):
     return process, path
 
 
-def containers(size):
+def containers(size, status="Up 3 hours"):
     """A list of containers as Docker gives it, about 2 kB each, of exactly this size."""
-    digest = "3f4e8d6b1c0a" * 5 + "3f4e"
+    items, left = [], size - 2
+    while left > (length := len(text := container(len(items), status))):
+        items.append(text)
+        left -= length + 1
+    return ("[" + ",".join(items) + "]").ljust(size)
+
+
+def container(number, status):
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
     project = {f"com.docker.compose.{name}": "shop" for name in ("project", "service", "oneoff", "version", "image")}
     item = {
         "Id": digest,
-        "Names": ["/shop-web-1"],
+        "Names": [f"/shop-web-{number}"],
         "Image": "registry.example/shop/web:1.0",
         "ImageID": f"sha256:{digest}",
         "Command": "/docker-entrypoint.sh nginx -g 'daemon off;'",
@@ -267,7 +291,7 @@ def containers(size):
         "Ports": [{"IP": ip, "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"} for ip in ("0.0.0.0", "::")],
         "Labels": project | {f"traefik.http.routers.web-{n}.rule": "Host(`shop.example`)" for n in range(8)},
         "State": "running",
-        "Status": "Up 3 hours",
+        "Status": status,
         "HostConfig": {"NetworkMode": "shop_default"},
         "NetworkSettings": {
             "Networks": {
@@ -279,8 +303,7 @@ def containers(size):
         },
         "Mounts": [{"Type": "volume", "Source": f"/var/lib/docker/volumes/{n}/_data", "RW": True} for n in range(4)],
     }
-    text = json.dumps(item, separators=(",", ":"))
-    return ("[" + ",".join([text] * (size // (len(text) + 1) - 1)) + "]").ljust(size)
+    return json.dumps(item, separators=(",", ":"))
 
 
 def _read(path):

@@ -87,13 +87,19 @@ class Bench:
             "failed": failed,
         }
 
+    def event_pairs(self, contender, engine, view):
+        """Microseconds that an event takes without the view, with it, and with it more, of two proxies in turn."""
+        count = str(round(2000 * self.scale))
+        with contender.running(engine) as (plain, _), contender.beside().running(engine, view=view) as (redacted, _):
+            return self._load("event-pairs", engine, plain, redacted, "--events", count)
+
     # 6, 7
 
-    def events(self, contender, engine, watchers, view=()):
+    def events(self, contender, engine, watchers):
         """Delays of events in microseconds, how many were lost, and memory per watcher in kB."""
         count = max(10, round((200 if watchers == 1 else 30) * self.scale))
         every = 5 if watchers == 1 else 50
-        with contender.running(engine, view=view) if contender.name != "direct" else contextlib.nullcontext((engine, None)) as (
+        with contender.running(engine) if contender.name != "direct" else contextlib.nullcontext((engine, None)) as (
             where,
             process,
         ):

@@ -131,7 +131,8 @@ pub async fn receive(stream: &mut tokio::net::UnixStream, received: &mut Vec<u8>
     }
 }
 
-fn head_len(received: &[u8]) -> Option<usize> {
+/// The length of the head that has come; `None` if it has not come whole.
+pub fn head_len(received: &[u8]) -> Option<usize> {
     received.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 

@@ -37,8 +37,11 @@ pub struct Plan {
     hold: bool,
 }
 
-/// About the size of an event of a container's start.
+/// The size of an event; one of a health check has about that.
 const EVENT_LEN: usize = 500;
+/// The head of an engine's answer that is a stream.
+pub const STREAM: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
 /// Everything is there by then, or lost.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -100,7 +103,7 @@ async fn play_engine(
         let mut stream = listener.accept().await?.0;
         // A proxy may look whether the engine is there, and go again.
         if read_head(&mut stream, &mut Vec::new()).await.is_ok() {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+            stream.write_all(STREAM).await?;
             streams.push(stream);
         }
     }
@@ -118,9 +121,25 @@ async fn play_engine(
     std::future::pending().await
 }
 
-/// A chunk with one line that says when it happened.
-fn event(now: Duration) -> Vec<u8> {
-    let line = format!("{{\"at\":{:<width$}}}\n", now.as_nanos(), width = EVENT_LEN);
+/// A chunk with one line that says when it happened, as Docker tells of a health check.
+pub fn event(now: Duration) -> Vec<u8> {
+    let attributes = json!({
+        "com.docker.compose.project": "shop",
+        "com.docker.compose.service": "web",
+        "execID": "7d5f0c8d1b6e4a2f9c3e",
+        "image": "registry.example/shop/web:1.0",
+        "name": "shop-web-1",
+        "traefik.http.routers.web.rule": "Host(`shop.example`)",
+    });
+    let line = format!(
+        concat!(
+            r#"{{"Type":"container","Action":"exec_start: /bin/sh -c wget -q http://127.0.0.1/","#,
+            r#""Actor":{{"ID":"3f4e8d6b1c0a3f4e8d6b1c0a","Attributes":{}}},"scope":"local","timeNano":{}"#
+        ),
+        attributes,
+        now.as_nanos()
+    );
+    let line = format!("{line:EVENT_LEN$}}}\n");
     format!("{:x}\r\n{line}\r\n", line.len()).into_bytes()
 }
 
@@ -179,6 +198,6 @@ async fn note(
 
 /// When the event of this line happened; none if the line is of the framing.
 fn happened(line: &[u8]) -> Option<Duration> {
-    let digits = std::str::from_utf8(line).ok()?.strip_prefix("{\"at\":")?.trim_end_matches('}').trim();
-    digits.parse().ok().map(Duration::from_nanos)
+    let (_, nanos) = std::str::from_utf8(line).ok()?.rsplit_once("\"timeNano\":")?;
+    nanos.trim_end_matches('}').trim().parse().ok().map(Duration::from_nanos)
 }

@@ -1,5 +1,5 @@
 //! Load that no packaged tool makes over Unix sockets, for `benches/run`: a fixed rate, one large
-//! answer, a connection per request, thousands of connections, events to many watchers, the first
+//! answer, a connection per request, thousands of connections, events to many watchers or in pairs, the first
 //! answer after a start.
 //!
 //! Each prints one JSON object. Connections are HTTP/1.1 and written by hand, so that as little as
@@ -7,6 +7,7 @@
 
 mod answers;
 mod crowd;
+mod event_pairs;
 mod events;
 mod latency;
 mod start;
@@ -34,6 +35,8 @@ enum Load {
     Crowd(crowd::Plan),
     /// Events from an engine that this plays itself to watchers that it is too
     Events(events::Plan),
+    /// What redaction adds to the time of an event, in pairs of events with it and without
+    EventPairs(event_pairs::Plan),
     /// The time from the start of a program to its first answer
     Start(start::Plan),
 }
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Load::Fresh(plan) => answers::fresh(&plan),
         Load::Crowd(plan) => crowd::measure(&plan),
         Load::Events(plan) => events::measure(&plan),
+        Load::EventPairs(plan) => event_pairs::measure(&plan),
         Load::Start(plan) => start::measure(&plan),
     };
     match result {

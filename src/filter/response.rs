@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode, Uri};
 use http_body::Frame;
+use http_body_util::{BodyExt, Limited};
 use thiserror::Error;
 
 use super::body::{BodyError, FilteredBody};
@@ -44,6 +45,9 @@ static ABOUT_THE_BYTES: [HeaderName; 7] = [
     HeaderName::from_static("content-digest"),
 ];
 
+/// How long an error may be that is text, in bytes.
+const MAX_TEXT: usize = 4096;
+
 /// Why nothing of an answer is shown.
 #[derive(Debug, Error)]
 pub enum Unfilterable {
@@ -53,6 +57,9 @@ pub enum Unfilterable {
     /// It is not JSON, or says that it is not UTF-8.
     #[error("the answer cannot be filtered: its content type is not JSON")]
     ContentType,
+    /// It is an error in text that is no message: too long, not UTF-8, or JSON after all.
+    #[error("the answer cannot be filtered: it is text, but no error message")]
+    Text,
     /// It cannot be filtered from its first bytes on, or never came.
     #[error(transparent)]
     Body(BodyError),
@@ -166,6 +173,8 @@ impl Filter {
     /// What is shown of an answer. An answer that ends by itself is waited for until its first bytes have
     /// passed, so that one that cannot be filtered becomes an error instead of a cut connection.
     ///
+    /// Below API 1.24 engines write errors as text. That is shown like the `message` of one in JSON.
+    ///
     /// # Errors
     /// [`Unfilterable`] if nothing of it can be shown.
     pub async fn show(
@@ -179,10 +188,16 @@ impl Filter {
             return Ok(Shown::Whole(response));
         };
         let is_answer = response.status().is_success();
-        let (mut head, body) = response.into_parts();
-        check(&head.headers)?;
+        let (mut head, mut body) = response.into_parts();
+        let is_text = is_error(head.status) && content_type(&head.headers).is_some_and(is_text);
+        check(&head.headers, is_text)?;
         for name in &ABOUT_THE_BYTES {
             head.headers.remove(name);
+        }
+        if is_text {
+            let text = message(&mut body).await?;
+            let body = Box::new(FilteredBody::judged(Source::Answer(body), text));
+            return Ok(Shown::Filtered(Response::from_parts(head, body)));
         }
         let passes = if is_answer {
             self.passes(allowed, framing, scope)
@@ -230,26 +245,63 @@ fn framing(body: Body, status: StatusCode) -> Option<Framing> {
     }
 }
 
-fn check(headers: &HeaderMap) -> Result<(), Unfilterable> {
+fn check(headers: &HeaderMap, is_text: bool) -> Result<(), Unfilterable> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Unfilterable::ContentEncoding);
     }
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
-        (Some(text), None) if is_json(text) => Ok(()),
+    match content_type(headers) {
+        Some(text) if is_text || is_json(text) => Ok(()),
         _ => Err(Unfilterable::ContentType),
     }
 }
 
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
+/// The content type, if there is one and no other.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let one = types.next()?.to_str().ok()?;
+    types.next().is_none().then_some(one)
+}
+
 /// Whether a content type is JSON in UTF-8.
 fn is_json(text: &str) -> bool {
+    is_in_utf8(text, &JSON)
+}
+
+/// Whether a content type is text in UTF-8.
+fn is_text(text: &str) -> bool {
+    is_in_utf8(text, &["text/plain"])
+}
+
+/// Whether a content type is one of these, in UTF-8.
+fn is_in_utf8(text: &str, types: &[&str]) -> bool {
     let mut parts = text.split(';').map(|part| part.trim().to_ascii_lowercase());
     let essence = parts.next().unwrap_or_default();
-    JSON.contains(&essence.as_str())
+    types.contains(&essence.as_str())
         && parts.all(|parameter| match parameter.split_once('=') {
             Some(("charset", charset)) => charset.trim_matches('"') == "utf-8",
             _ => true,
         })
+}
+
+/// The whole of an error that is text.
+async fn message(body: &mut UpstreamBody) -> Result<Bytes, Unfilterable> {
+    let text = Limited::new(body, MAX_TEXT).collect().await.map_err(|error| match error.downcast() {
+        Ok(broken_off) => Unfilterable::Body(BodyError::Upstream(*broken_off)),
+        Err(_) => Unfilterable::Text,
+    })?;
+    let text = text.to_bytes();
+    if is_message(&text) { Ok(text) } else { Err(Unfilterable::Text) }
+}
+
+/// Whether a text is one that could be the `message` of an error. An object or an array is filtered as JSON, or not
+/// at all, whatever its content type says.
+fn is_message(text: &[u8]) -> bool {
+    let invisible = |char: char| char.is_whitespace() || char.is_control() || char == '\u{feff}';
+    str::from_utf8(text).is_ok_and(|text| !text.trim_start_matches(invisible).starts_with(['{', '[']))
 }
 
 #[cfg(test)]
@@ -272,6 +324,18 @@ mod tests {
         {
             assert!(!is_json(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_message_is_text_that_is_no_json() {
+        for good in ["", "No such container: nope\n", "a: {\"b\": 1}", "\u{20ac}", "1", "\"a\""] {
+            assert!(is_message(good.as_bytes()), "{good}");
+        }
+        for bad in [&b"{}"[..], b" \r\n\t[1]", b"\0{}", b"\xef\xbb\xbf{}", b"\xff", b"a\xc3"] {
+            assert!(!is_message(bad), "{}", bad.escape_ascii());
+        }
+        assert!(is_text("text/plain") && is_text("Text/Plain; charset=UTF-8"));
+        assert!(!is_text("text/plain; charset=utf-16") && !is_text("text/html"));
     }
 
     #[test]

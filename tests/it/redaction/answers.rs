@@ -3,6 +3,7 @@
 
 use std::io::Write;
 
+use crate::support::engine::Engine;
 use crate::support::http::{self, End, Response};
 use crate::support::mock::{Mock, MockConnection, ok_with};
 use crate::support::proxy::{Builder, Proxy, program};
@@ -80,6 +81,46 @@ fn errors_of_the_engine_are_filtered_like_its_answers() {
     let engine = engine(error);
     let proxy = redacting(&engine, "containers:logs").start();
     assert_eq!(proxy.get("/containers/9f/logs").text(), r#"{"message":"no such container","Env":[]}"#);
+}
+
+fn text_error(body: &str) -> String {
+    let head = "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8";
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn an_error_in_text_is_shown_like_the_message_of_one_in_json() {
+    let (response, _) = shown(&text_error("No such container: 9f\n"));
+    assert_eq!((response.status(), response.text()), (404, "No such container: 9f\n".to_owned()));
+    assert_eq!(response.header("Content-Type"), Some("text/plain; charset=utf-8"));
+    let long = "x".repeat(4097);
+    for body in [r#"{"Env":["PASSWORD=hush"]}"#, "\n [\"hush\"]", &long] {
+        let (response, line) = shown(&text_error(body));
+        assert_eq!(response.status(), 502, "{body}");
+        assert!(!response.text().contains("hush"), "{}", response.text());
+        assert!(line.contains("no error message") && line.contains("filter_failed"), "{line}");
+    }
+    let (response, _) = shown(&text_error("hush").replace("404 Not Found", "200 OK"));
+    assert_eq!(response.status(), 502);
+    let (response, _) = shown(&text_error("hush").replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n"));
+    assert_eq!(response.status(), 502);
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn errors_of_the_engine_below_api_1_24_are_the_engines_own() {
+    let engine = Engine::shared();
+    let names = "containers,containers:logs";
+    let proxy = Proxy::builder(engine.socket()).allow(names).args(["--redact", "all"]).start();
+    for path in
+        ["/v1.23/containers/nope/json", "/v1.23/containers/nope/logs?stdout=1", "/v1.24/containers/nope/json"]
+    {
+        let direct = http::get(engine.socket(), path);
+        let shown = proxy.get(path);
+        assert_eq!((shown.status(), shown.text()), (direct.status(), direct.text()), "{path}");
+        assert_eq!(shown.header("Content-Type"), direct.header("Content-Type"), "{path}");
+        assert_eq!(shown.status(), 404, "{path}");
+    }
 }
 
 #[test]
