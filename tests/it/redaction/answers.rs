@@ -2,6 +2,7 @@
 //! what becomes of the head.
 
 use std::io::Write;
+use std::sync::Mutex;
 
 use crate::support::engine::Engine;
 use crate::support::http::{self, End, Response};
@@ -81,6 +82,56 @@ fn errors_of_the_engine_are_filtered_like_its_answers() {
     let engine = engine(error);
     let proxy = redacting(&engine, "containers:logs").start();
     assert_eq!(proxy.get("/containers/9f/logs").text(), r#"{"message":"no such container","Env":[]}"#);
+}
+
+/// A container of a list, long enough to be remembered.
+fn listed(id: &str, status: &str, variable: &str) -> String {
+    format!(
+        r#"{{"Id":"{id:0>120}","Names":["/web-{id}"],"Status":"{status}","Env":["VIRTUAL_HOST={variable}","PASSWORD=hush"]}}"#
+    )
+}
+
+/// An engine whose lists are taken from these, one after the other.
+fn engine_with_lists(lists: Vec<Vec<String>>) -> Mock {
+    let lists = Mutex::new(lists.into_iter());
+    Mock::new(move |mut connection| {
+        while connection.read_head().is_some() {
+            let list = lists.lock().unwrap().next().expect("a list for each request");
+            connection.send(&json(&format!("[{}]", list.join(","))));
+        }
+    })
+}
+
+#[test]
+fn a_list_that_is_asked_for_again_shows_what_has_changed() {
+    let before = vec![listed("1", "Up 1 second", "a"), listed("2", "Up", "b"), listed("3", "Up", "c")];
+    let changed = vec![listed("3", "Up", "c"), listed("1", "Up 2 seconds", "a"), listed("2", "Up", "other")];
+    let lists = vec![before.clone(), before.clone(), changed.clone(), vec![], changed.clone()];
+    let engine = engine_with_lists(lists.clone());
+    let proxy = redacting(&engine, "containers").start();
+    for list in lists {
+        let expected = format!("[{}]", list.join(",")).replace(r#","PASSWORD=hush""#, "");
+        assert_eq!(proxy.get("/containers/json").text(), expected);
+    }
+}
+
+#[test]
+fn what_is_remembered_of_a_list_is_not_what_a_limit_left_out() {
+    let list = vec![listed("1", "Up", "a"), listed("2", "Up", "b"), listed("3", "Up", "c")];
+    let engine = engine_with_lists(vec![list.clone(); 4]);
+    let proxy = Proxy::builder(engine.socket())
+        .allow("containers")
+        .args(["--only", "name:web-2", "--only", "name:web-3"])
+        .start();
+    let shown = |items: &[String]| format!("[{}]", items.join(","));
+    for (target, items) in [
+        ("/containers/json", &list[1..]),
+        ("/containers/json?limit=1", &list[1..2]),
+        ("/containers/json", &list[1..]),
+        ("/containers/json?limit=1", &list[1..2]),
+    ] {
+        assert_eq!(proxy.get(target).text(), shown(items), "{target}");
+    }
 }
 
 fn text_error(body: &str) -> String {
