@@ -12,3 +12,4 @@ pub mod memo;
 mod plan;
 pub mod redact;
 pub mod response;
+mod table;

@@ -14,7 +14,7 @@ pub use super::items::MAX_ITEM;
 use super::json::{self, Event, Framing, JsonError, Kind, MAX_DEPTH, Tokenizer};
 use super::memo::Recall;
 pub use super::plan::Plan;
-use super::plan::{Member, OTHER, Word};
+use super::table::{Member, OTHER, Word};
 use crate::policy::redaction::{Entries, Handling, PLAIN_ACTIONS};
 use crate::policy::visibility::Lists;
 

@@ -79,7 +79,7 @@ impl FromStr for Class {
 }
 
 /// A set of classes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Classes(u8);
 
 impl Classes {
