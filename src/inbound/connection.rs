@@ -56,6 +56,16 @@ pub struct ConnectionContext {
     pub accepted_at: Instant,
 }
 
+impl ConnectionContext {
+    /// Waits until the program ends, and a connection with it on which nothing is asked. One that was made only
+    /// just now is given a moment more: its client is about to ask, and would take the end for a refusal.
+    pub(super) async fn ended_unasked(&self) {
+        const FIRST_REQUEST: Duration = Duration::from_millis(500);
+        self.drain.signaled().await;
+        tokio::time::sleep_until((self.accepted_at + FIRST_REQUEST).into()).await;
+    }
+}
+
 /// Serves a connection until the client, the program or an error ends it.
 pub async fn serve_connection<S>(stream: S, mut context: ConnectionContext)
 where
@@ -67,8 +77,9 @@ where
     let mut timeout = header_timeout.saturating_sub(context.accepted_at.elapsed());
     loop {
         let next = tokio::select! {
+            biased;
             next = reader.next_head(timeout) => next,
-            () = context.drain.signaled() => return,
+            () = context.ended_unasked() => return,
         };
         if let Err(reason) = next {
             // Boxed, like what follows: every idle connection would keep room for it.

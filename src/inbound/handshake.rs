@@ -45,14 +45,14 @@ pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: Conn
         rejection = tokio::time::timeout(header_timeout, peek(&socket)) => {
             rejection.unwrap_or(Some(Rejection::Timeout))
         }
-        () = context.drain.signaled() => return,
+        () = context.ended_unasked() => return,
     } {
         return reject(&rejection, Some(socket), &context).await;
     }
     let left = header_timeout.saturating_sub(context.accepted_at.elapsed());
     let handshake = tokio::select! {
         handshake = tokio::time::timeout(left, acceptor.accept(socket)) => handshake,
-        () = context.drain.signaled() => return,
+        () = context.ended_unasked() => return,
     };
     match handshake {
         Ok(Ok((stream, identity))) => {

@@ -93,6 +93,21 @@ fn answers_in_flight_finish_before_it_stops() {
 }
 
 #[test]
+fn a_request_that_comes_together_with_the_signal_is_answered() {
+    let mock = Mock::answering(OK);
+    let mut proxy = Proxy::builder(mock.socket()).allow("info").start();
+    let mut client = connect(proxy.socket());
+    assert_eq!(proxy.get("/info").text(), "ok", "the client before it is accepted");
+    proxy.signal("STOP");
+    until("the proxy is stopped", || status(proxy.pid(), "State").starts_with('T'));
+    proxy.signal("TERM");
+    client.write_all(GET_INFO).unwrap();
+    proxy.signal("CONT");
+    assert_eq!(parse(&http::read_to_close(&mut client)).text(), "ok");
+    assert!(proxy.wait().success());
+}
+
+#[test]
 fn streams_and_idle_clients_do_not_delay_its_stop() {
     let mock = Mock::new(|mut connection| {
         connection.read_head();
