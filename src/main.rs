@@ -35,6 +35,11 @@ fn main() -> ExitCode {
 }
 
 fn serve(cli: Cli) -> ExitCode {
+    // Before anything else opens descriptors.
+    let inherited = match server::InheritedSockets::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return fail(&error.to_string(), ExitCode::FAILURE),
+    };
     let signals = match server::InstalledSignals::install() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot start: {error}"), ExitCode::FAILURE),
@@ -45,7 +50,7 @@ fn serve(cli: Cli) -> ExitCode {
     };
     let serve = cli.serve;
     let again = Box::new(move || serve.config());
-    match server::run(config, again, signals) {
+    match server::run(config, again, inherited, signals) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
     }

@@ -3,6 +3,7 @@
 //! Everything that needs more rights than serving does happens in [`run`] before the runtime exists, so
 //! that every thread is started inside the sandbox.
 
+mod listeners;
 mod live;
 mod reload;
 mod startup;
@@ -14,9 +15,11 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::config::{Config, ListenerConfig, SandboxMode};
-use crate::inbound::{ListenerSecurity, accept_loop};
-use crate::net::{BindError, BoundListener, Closer, DescriptorPassing, ResolvedListenAddr};
+use crate::config::{Config, SandboxMode};
+use crate::inbound::accept_loop;
+pub use crate::net::InheritedSockets;
+use crate::net::inherited::Label;
+use crate::net::{Address, BindError, Closer, DescriptorPassing, InheritError};
 use crate::sandbox;
 use crate::sandbox::privileges::{self, BoundingSet, PrivilegeError};
 use crate::system::drain::{Drain, Drained};
@@ -27,11 +30,12 @@ use crate::system::systemd::Notifier;
 use crate::system::watchdog::Heartbeat;
 use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
 use crate::telemetry::log::{self, Log};
-use crate::tls::{CertError, Reload, TlsAcceptor};
+use crate::tls::{CertError, Reload};
 use crate::upstream::Upstream;
+use listeners::PreparedListener;
 use live::LiveListener;
 use reload::{Running, reload_loop};
-use supervision::{heartbeat_loop, start_watchdog};
+use supervision::{ServiceState, heartbeat_loop, start_watchdog};
 
 /// Why the proxy cannot start.
 #[derive(Debug, Error)]
@@ -39,6 +43,21 @@ pub enum StartError {
     /// A listener cannot listen.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The sockets that were passed are not those that listeners take.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
+    /// A socket that was passed is the engine's.
+    #[error(
+        "the socket {0} that was passed is the upstream itself, {1}: the .socket unit names another address"
+    )]
+    InheritedLoop(Label, Address),
+    /// A socket that was passed is open to whoever reaches it.
+    #[error(
+        "the socket {0} that was passed listens on {1}: whoever reaches this address could use it, and read \
+         along; the setting tlsverify lets in only clients with a certificate of yours, and tls=false says that \
+         plain TCP is meant"
+    )]
+    InheritedPlaintext(Label, Address),
     /// A listener's certificates cannot be used.
     #[error(transparent)]
     ListenerTls(CertError),
@@ -61,10 +80,15 @@ pub type ReadConfig = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 /// # Errors
 /// If certificates cannot be used, a listener cannot be bound, or the user cannot be changed; the sockets
 /// that were created by then are removed again.
-pub fn run(config: Config, again: ReadConfig, signals: InstalledSignals) -> Result<(), StartError> {
+pub fn run(
+    config: Config,
+    again: ReadConfig,
+    inherited: InheritedSockets,
+    signals: InstalledSignals,
+) -> Result<(), StartError> {
     let log = log::init(config.log);
     let systemd = Notifier::connect(|name| std::env::var_os(name));
-    let prepared = prepare(config, &signals, &log)?;
+    let prepared = prepare(config, inherited, &signals, &log)?;
     let heartbeat = Heartbeat::default();
     let runtime = runtime::start(prepared.config.threads)?;
     let watchdog = start_watchdog(&prepared.config, systemd.as_ref(), &heartbeat, &log)?;
@@ -85,34 +109,31 @@ struct Prepared {
     config: Config,
     upstream: Arc<Upstream>,
     listeners: Vec<PreparedListener>,
+    /// The certificates that are reloaded when their files change.
+    certificates: Vec<Arc<dyn Reload>>,
     /// What closes the sockets of clients that can pass descriptors.
     closer: Option<Closer>,
 }
 
-struct PreparedListener {
-    bound: BoundListener,
-    security: ListenerSecurity,
-}
-
-/// A listener with all that may have to be waited for.
-struct LoadedListener {
-    addr: ResolvedListenAddr,
-    security: ListenerSecurity,
-}
-
-fn prepare(config: Config, signals: &InstalledSignals, log: &Log) -> Result<Prepared, StartError> {
+fn prepare(
+    config: Config,
+    inherited: InheritedSockets,
+    signals: &InstalledSignals,
+    log: &Log,
+) -> Result<Prepared, StartError> {
     startup::log_allowed(&config.listeners);
     startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
-    let loaded = config.listeners.iter().map(load).collect::<Result<_, _>>()?;
+    let loaded = listeners::load_all(&config, inherited)?;
+    let certificates = listeners::reloadable(&loaded).into_iter().chain(upstream.reloadable()).collect();
     signals.defer_shutdown();
-    let listeners = bind_all(loaded)?;
+    let listeners = listeners::bind_all(loaded)?;
     let start_threads = || {
         log.start_writer()?;
         start_closer(&listeners)
     };
-    match confine(&config, start_threads) {
-        Ok(closer) => Ok(Prepared { config, upstream, listeners, closer }),
+    match confine(&config, listeners::max_connections(&config, &listeners), start_threads) {
+        Ok(closer) => Ok(Prepared { config, upstream, listeners, certificates, closer }),
         Err(error) => {
             listeners.into_iter().for_each(|listener| listener.bound.close());
             Err(error)
@@ -120,42 +141,24 @@ fn prepare(config: Config, signals: &InstalledSignals, log: &Log) -> Result<Prep
     }
 }
 
-fn load(config: &ListenerConfig) -> Result<LoadedListener, StartError> {
-    let security = match &config.tls {
-        None => ListenerSecurity::Plain,
-        Some(files) => ListenerSecurity::Tls(TlsAcceptor::load(files).map_err(StartError::ListenerTls)?),
-    };
-    Ok(LoadedListener { addr: config.addr.resolve()?, security })
-}
-
-fn bind_all(loaded: Vec<LoadedListener>) -> Result<Vec<PreparedListener>, StartError> {
-    let mut listeners = Vec::new();
-    for LoadedListener { addr, security } in loaded {
-        match BoundListener::bind(addr) {
-            Ok(bound) => listeners.push(PreparedListener { bound, security }),
-            Err(error) => {
-                listeners.into_iter().for_each(|listener: PreparedListener| listener.bound.close());
-                return Err(error.into());
-            }
-        }
-    }
-    Ok(listeners)
-}
-
 /// Says what happens to descriptors that clients pass, and starts what that needs.
 fn start_closer(listeners: &[PreparedListener]) -> io::Result<Option<Closer>> {
     let passing: Vec<DescriptorPassing> =
         listeners.iter().filter_map(|listener| listener.bound.descriptor_passing()).collect();
-    if let Some(passing) = passing.first() {
+    for passing in startup::unique(passing.iter()) {
         tracing::info!("file descriptors that clients pass: {passing}");
     }
-    passing.contains(&DescriptorPassing::Possible).then(Closer::start).transpose()
+    passing.iter().any(|passing| *passing != DescriptorPassing::Refused).then(Closer::start).transpose()
 }
 
 /// From here on the process can do little but what it is for. Its threads are started in the middle of
 /// that.
-fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) -> Result<T, StartError> {
-    if let Err(insufficient) = rlimit::raise(config.max_connections()) {
+fn confine<T>(
+    config: &Config,
+    max_connections: u64,
+    start_threads: impl FnOnce() -> io::Result<T>,
+) -> Result<T, StartError> {
+    if let Err(insufficient) = rlimit::raise(max_connections) {
         tracing::warn!("{insufficient}");
     }
     if let Some(user) = config.user {
@@ -190,51 +193,41 @@ async fn serve(
     systemd: Option<Notifier>,
     heartbeat: Heartbeat,
 ) -> Result<(), StartError> {
-    let Prepared { config, upstream, listeners, closer } = prepared;
+    let Prepared { config, upstream, listeners, certificates, closer } = prepared;
     let (mut shutdown, reload) = signals.into_tokio()?;
-    let certificates = reloadable(&listeners, &upstream);
     let drain = Drain::default();
-    let mut live_listeners = Vec::new();
-    for (listener, listener_config) in listeners.into_iter().zip(&config.listeners) {
-        startup::log_listener(&listener.bound, listener_config);
+    let addresses: Vec<String> = listeners.iter().flat_map(|listener| listener.bound.addresses()).collect();
+    let live_listeners: Vec<LiveListener> =
+        config.listeners.iter().map(|listener| LiveListener::new(listener, &upstream)).collect();
+    for listener in listeners {
+        startup::log_listener(&listener, &config.listeners[listener.index]);
         let name = listener.bound.to_string().into();
-        let live = LiveListener::new(listener_config, &upstream);
         let listener_task = accept_loop(
             listener.bound.into_tokio(closer.as_ref())?,
             name,
             listener.security,
-            live.subscribe(),
+            live_listeners[listener.index].subscribe(),
             drain.clone(),
         );
         drain.spawn(listener_task);
-        live_listeners.push(live);
     }
     let running = Running::new(config.clone(), again, live_listeners, certificates);
-    tokio::spawn(reload_loop(Arc::new(running), reload));
     tokio::spawn(evict_loop(Arc::clone(&upstream)));
     tokio::spawn(summary_loop());
     tokio::spawn(heartbeat_loop(heartbeat));
     // By itself: an engine that is far away may take its time, and a signal to stop must not wait for it.
     tokio::spawn(warn_without_engine(upstream));
-    systemd.iter().for_each(Notifier::ready);
+    let state = Arc::new(ServiceState::ready(systemd, &addresses));
+    tokio::spawn(reload_loop(Arc::new(running), reload, Arc::clone(&state)));
 
     shutdown.recv().await;
-    systemd.iter().for_each(Notifier::stopping);
+    state.stopping();
     tracing::debug!("draining");
     if drain.drain(config.shutdown_timeout).await == Drained::TimedOut {
         let limit = humantime::format_duration(config.shutdown_timeout);
         tracing::warn!(after = %limit, "stopping with answers unfinished");
     }
     Ok(())
-}
-
-/// The certificates that are reloaded when their files change.
-fn reloadable(listeners: &[PreparedListener], upstream: &Upstream) -> Vec<Arc<dyn Reload>> {
-    let listeners = listeners.iter().filter_map(|listener| match &listener.security {
-        ListenerSecurity::Tls(acceptor) => Some(acceptor.reloadable()),
-        ListenerSecurity::Plain => None,
-    });
-    listeners.chain(upstream.reloadable()).collect()
 }
 
 async fn evict_loop(upstream: Arc<Upstream>) {

@@ -234,8 +234,8 @@ pub struct ViewArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Listening")]
 pub struct ListenArgs {
-    /// Listen here: unix:///path, /path or tcp://HOST:PORT. Repeat it or separate addresses with commas [default:
-    /// unix:///tmp/docker-proxy-acl/docker.sock]
+    /// Listen here: unix:///path, /path, tcp://HOST:PORT, or fd://NAME for sockets that systemd passes (fd:// is all of
+    /// them). Repeat it or separate addresses with commas [default: unix:///tmp/docker-proxy-acl/docker.sock]
     #[arg(long, value_name = "ADDR", value_delimiter = ',', env = "DOCKER_PROXY_ACL_LISTEN")]
     pub listen: Vec<String>,
     /// Listen on this Unix socket; what --listen was called before

@@ -10,7 +10,7 @@ use super::settings::{describe, describe_each, rights};
 use super::{CommandError, CommandOutcome, source};
 use crate::config::{self, Config, ListenerConfig};
 use crate::http1::target;
-use crate::net::Address;
+use crate::net::ListenAddress;
 use crate::policy::clients::{Certificate, Identity};
 use crate::policy::{Allowed, Origin, Policy, Reason, Verdict};
 
@@ -54,7 +54,7 @@ fn listener<'a>(config: &'a Config, address: Option<&str>) -> Result<&'a Listene
         (None, [only]) => Some(only),
         (None, _) => None,
         (Some(text), all) => {
-            let address: Address = text.parse().map_err(|error| format!("--listener: {error}"))?;
+            let address: ListenAddress = text.parse().map_err(|error| format!("--listener: {error}"))?;
             all.iter().find(|listener| listener.addr.address() == address)
         }
     };

@@ -21,7 +21,7 @@ use super::{CommandError, CommandOutcome, source};
 use crate::config;
 use crate::config::settings::DockerEnv;
 use crate::http1::health_probe;
-use crate::net::Address;
+use crate::net::{Address, ListenAddress};
 use crate::policy::ResponseKind;
 use crate::upstream::connection::IoStream;
 use crate::upstream::{Upstream, UpstreamConfig};
@@ -104,12 +104,12 @@ impl Target {
         if let Some(file) = &config.config {
             let config = source::config_of_file(file, upstream.upstream.as_deref())?;
             let listeners = config.listeners.iter().map(|listener| listener.addr.address()).collect();
-            return Ok(Self { listeners, upstream: config.upstream, disbelieved });
+            return Ok(Self { listeners: addresses(listeners)?, upstream: config.upstream, disbelieved });
         }
         let listeners = config::listen_addresses(&listen.settings());
         let upstream = config::upstream(&upstream.settings(), &DockerEnv::read(env));
         Ok(Self {
-            listeners: listeners.map_err(|errors| describe_each(&errors))?,
+            listeners: addresses(listeners.map_err(|errors| describe_each(&errors))?)?,
             upstream: upstream.map_err(|error| describe(&error))?,
             disbelieved,
         })
@@ -128,6 +128,17 @@ impl Target {
             .await
             .map_err(|problem| Unhealthy::Engine(self.upstream.address.clone(), problem))
     }
+}
+
+/// The addresses that are asked.
+fn addresses(listeners: Vec<ListenAddress>) -> Result<Vec<Address>, String> {
+    let address = |listener| match listener {
+        ListenAddress::Bind(address) => Ok(address),
+        ListenAddress::Inherited(name) => Err(format!(
+            "{name}: only whoever passed this socket knows where it listens; name its address with --listen"
+        )),
+    };
+    listeners.into_iter().map(address).collect()
 }
 
 /// Asks the engine as the proxy does, TLS included.

@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::settings::Setting;
-use crate::net::{Address, AddressError};
+use crate::net::{Address, AddressError, ListenAddress};
 use crate::policy::UnknownName;
 use crate::policy::clients::{InvalidCertificatePattern, InvalidNetwork};
 use crate::policy::redaction::UnknownClass;
@@ -30,7 +30,7 @@ pub enum ConfigError {
     /// A listener that is also the upstream.
     Loop(Address),
     /// The same listener twice.
-    Duplicate(Address),
+    Duplicate(ListenAddress),
     /// A setting that hides something, without a value.
     Empty(Setting),
     /// A group that does not exist.

@@ -13,7 +13,7 @@ use super::tls::TlsIntent;
 use super::{DEFAULT_LISTEN, DockerEnv, ListenerConfig};
 use crate::inbound::{ConnectionLimits, Limits, PaceLimits};
 use crate::net::unix::{SocketFile, SocketGroup};
-use crate::net::{Address, ListenAddr};
+use crate::net::{Address, ListenAddr, ListenAddress};
 use crate::policy::clients::{ClientPattern, ClientRule, parse_network};
 use crate::policy::{ListenerPolicy, Policy};
 use crate::proxy::limits::RequestLimits;
@@ -69,19 +69,22 @@ struct Place<'a> {
 impl Place<'_> {
     fn listener(
         &self,
-        address: Address,
+        address: ListenAddress,
         policy: &Arc<ListenerPolicy>,
     ) -> Result<ListenerConfig, ConfigError> {
-        if would_loop(self.common.upstream, &address) {
-            return Err(ConfigError::Loop(address));
-        }
         let (addr, tls) = match address {
-            Address::Unix(path) => {
+            ListenAddress::Bind(address) if would_loop(self.common.upstream, &address) => {
+                return Err(ConfigError::Loop(address));
+            }
+            ListenAddress::Inherited(name) => {
+                (ListenAddr::Inherited { name, plain_tcp: self.intent.plain_tcp() }, self.intent.files())
+            }
+            ListenAddress::Bind(Address::Unix(path)) => {
                 let owner = self.common.user.map(|user| user.uid);
                 let mode = self.settings.socket_mode;
                 (ListenAddr::Unix(SocketFile { path, mode, group: self.group.clone(), owner }), None)
             }
-            Address::Tcp { host, port } => {
+            ListenAddress::Bind(Address::Tcp { host, port }) => {
                 let tls = self.intent.at(&host, port)?;
                 (ListenAddr::Tcp { host, port }, tls)
             }
@@ -175,8 +178,9 @@ fn rules_without_clients(
     settings: &ListenerSettings,
     listeners: &[ListenerConfig],
 ) -> Vec<ConfigProblem> {
-    let unix = listeners.iter().any(|one| matches!(one.addr, ListenAddr::Unix(_)));
-    let tcp = listeners.iter().any(|one| matches!(one.addr, ListenAddr::Tcp { .. }));
+    // What was passed is known only at the start.
+    let unix = listeners.iter().any(|one| !matches!(one.addr, ListenAddr::Tcp { .. }));
+    let tcp = listeners.iter().any(|one| !matches!(one.addr, ListenAddr::Unix(_)));
     let verified = listeners
         .iter()
         .any(|one| one.tls.as_ref().is_some_and(|files| files.client_auth != ClientAuth::None));
@@ -235,13 +239,13 @@ fn request_limits(settings: &LimitSettings) -> RequestLimits {
 ///
 /// # Errors
 /// For each address that is invalid, or stands there twice.
-pub fn listen_addresses(listen: &[ListenSetting]) -> Result<Vec<Address>, Vec<ConfigError>> {
-    let mut addresses: Vec<Address> = Vec::new();
+pub fn listen_addresses(listen: &[ListenSetting]) -> Result<Vec<ListenAddress>, Vec<ConfigError>> {
+    let mut addresses: Vec<ListenAddress> = Vec::new();
     let mut errors = Vec::new();
     for ListenSetting { address, setting } in listen {
         match address.parse() {
             Err(error) => errors.push(ConfigError::Address(*setting, error)),
-            Ok(address) if addresses.iter().any(|known| same_place(known, &address)) => {
+            Ok(address) if addresses.iter().any(|known| same_listener(known, &address)) => {
                 errors.push(ConfigError::Duplicate(address));
             }
             Ok(address) => addresses.push(address),
@@ -268,12 +272,12 @@ fn socket_group(given: Option<&str>, upstream: &Address) -> Result<SocketGroup, 
 
 /// Rejects listeners in one place, however it is written.
 pub(super) fn duplicates(listeners: &[Vec<ListenerConfig>]) -> Vec<ConfigProblem> {
-    let mut seen: Vec<Address> = Vec::new();
+    let mut seen: Vec<ListenAddress> = Vec::new();
     let mut problems = Vec::new();
     for (index, listeners) in listeners.iter().enumerate() {
-        let addresses: Vec<Address> = listeners.iter().map(|one| one.addr.address()).collect();
+        let addresses: Vec<ListenAddress> = listeners.iter().map(|one| one.addr.address()).collect();
         for address in &addresses {
-            if seen.iter().any(|known| same_place(known, address)) {
+            if seen.iter().any(|known| same_listener(known, address)) {
                 let error = ConfigError::Duplicate(address.clone());
                 problems.push(ConfigProblem { scope: Scope::Listener(index), error });
             }
@@ -281,6 +285,14 @@ pub(super) fn duplicates(listeners: &[Vec<ListenerConfig>]) -> Vec<ConfigProblem
         seen.extend(addresses);
     }
     problems
+}
+
+/// Whether two listeners are one and the same.
+fn same_listener(one: &ListenAddress, other: &ListenAddress) -> bool {
+    match (one, other) {
+        (ListenAddress::Bind(one), ListenAddress::Bind(other)) => same_place(one, other),
+        (one, other) => one == other,
+    }
 }
 
 /// Whether two addresses lead to one place, also through symbolic links and differently spelled.
@@ -292,7 +304,7 @@ fn same_place(one: &Address, other: &Address) -> bool {
 }
 
 /// Whether whoever connects to `upstream` meets the listener.
-fn would_loop(upstream: &Address, listener: &Address) -> bool {
+pub(super) fn would_loop(upstream: &Address, listener: &Address) -> bool {
     let (Address::Tcp { host: to, port: to_port }, Address::Tcp { host: at, port: at_port }) =
         (upstream, listener)
     else {

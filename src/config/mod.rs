@@ -150,9 +150,9 @@ impl Config {
         global.into_iter().flatten().chain(old).chain(added).collect()
     }
 
-    /// How many client connections there may be at one time.
-    pub fn max_connections(&self) -> u64 {
-        self.listeners.iter().map(|one| one.limits.connections.total as u64).sum()
+    /// Whether whoever connects to the engine would meet a listener at this address.
+    pub fn would_loop(&self, listener: &Address) -> bool {
+        listeners::would_loop(&self.upstream.address, listener)
     }
 
     /// What the process still does after its start.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::error::TlsConfigError;
 use super::settings::{DockerEnv, Setting, TlsSettings, UpstreamTlsSettings};
-use crate::net::Address;
+use crate::net::{Address, ListenAddress, PlainTcp};
 use crate::tls::{ClientAuth, ClientFiles, KeyPairPaths, ServerFiles};
 
 /// What the settings ask for, before it is known on which address.
@@ -61,14 +61,32 @@ impl TlsIntent {
         }
     }
 
-    /// Rejects TLS for listeners of which none is TCP: whoever asked for it would rely on it.
-    pub(super) fn require_tcp(&self, addresses: &[Address]) -> Result<(), TlsConfigError> {
+    /// The files of TLS on sockets that were passed, those over TCP.
+    pub(super) fn files(&self) -> Option<ServerFiles> {
+        match self {
+            Self::Tls(files) => Some(files.clone()),
+            Self::Unspecified | Self::ExplicitPlaintext => None,
+        }
+    }
+
+    /// Where a socket that was passed may be without TLS.
+    pub(super) fn plain_tcp(&self) -> PlainTcp {
+        match self {
+            Self::ExplicitPlaintext => PlainTcp::Anywhere,
+            Self::Unspecified | Self::Tls(_) => PlainTcp::Loopback,
+        }
+    }
+
+    /// Rejects TLS for listeners of which none can be TCP: whoever asked for it would rely on it.
+    pub(super) fn require_tcp(&self, addresses: &[ListenAddress]) -> Result<(), TlsConfigError> {
         let Self::Tls(_) = self else { return Ok(()) };
-        match addresses {
-            [first, ..] if addresses.iter().all(|address| matches!(address, Address::Unix(_))) => {
-                Err(TlsConfigError::NotTcp(Setting::Tls, Setting::Listen, first.clone()))
-            }
-            _ => Ok(()),
+        let unix = |address: &ListenAddress| match address {
+            ListenAddress::Bind(unix @ Address::Unix(_)) => Some(unix.clone()),
+            ListenAddress::Bind(Address::Tcp { .. }) | ListenAddress::Inherited(_) => None,
+        };
+        match addresses.iter().map(unix).collect::<Option<Vec<Address>>>().as_deref() {
+            Some([first, ..]) => Err(TlsConfigError::NotTcp(Setting::Tls, Setting::Listen, first.clone())),
+            Some([]) | None => Ok(()),
         }
     }
 }
@@ -197,11 +215,12 @@ mod tests {
 
     #[test]
     fn tls_on_unix_sockets_alone_is_an_error() {
-        let unix = Address::Unix("/run/x.sock".into());
-        let tcp = Address::Tcp { host: "::1".to_owned(), port: 1 };
+        let listener = |text: &str| text.parse::<ListenAddress>().unwrap();
+        let unix = listener("/run/x.sock");
         let tls = TlsIntent::Tls(files(ClientAuth::None));
         assert!(tls.require_tcp(std::slice::from_ref(&unix)).is_err());
-        assert!(tls.require_tcp(&[unix.clone(), tcp]).is_ok());
+        assert!(tls.require_tcp(&[unix.clone(), listener("tcp://[::1]:1")]).is_ok());
+        assert!(tls.require_tcp(&[unix.clone(), listener("fd://")]).is_ok(), "it may be TCP");
         assert!(TlsIntent::ExplicitPlaintext.require_tcp(&[unix]).is_ok());
     }
 

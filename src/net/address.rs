@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::inherited::InheritedName;
+
 /// Where a listener is reached, or the engine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -18,6 +20,15 @@ pub enum Address {
         /// The port; for a listener 0 lets the kernel choose.
         port: u16,
     },
+}
+
+/// What a listener is given: an address to bind, or sockets that are bound already.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// An address.
+    Bind(Address),
+    /// `fd://`: sockets that were passed to the process, as dockerd writes them.
+    Inherited(InheritedName),
 }
 
 /// Why a text is not an address.
@@ -46,9 +57,21 @@ impl FromStr for Address {
             Some(("ssh", _)) => {
                 Err(fail("ssh is not supported; forward the socket with 'ssh -L' and use unix://"))
             }
+            Some(("fd", _)) => Err(fail("fd:// is for listeners; an engine is at unix:// or tcp://")),
             Some(_) => Err(fail("the schemes are unix:// and tcp://")),
             None if given.starts_with(['/', '.']) => unix(given).map_err(fail),
             None => Err(fail("write unix:///path, /path or tcp://HOST:PORT")),
+        }
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(given: &str) -> Result<Self, AddressError> {
+        match given.strip_prefix("fd://") {
+            Some(name) => Ok(Self::Inherited(name.into())),
+            None => given.parse().map(Self::Bind),
         }
     }
 }
@@ -100,6 +123,15 @@ impl fmt::Display for Address {
     }
 }
 
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(address) => address.fmt(f),
+            Self::Inherited(name) => name.fmt(f),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +151,20 @@ mod tests {
         assert_eq!("tcp://[::1]:2376".parse(), Ok(Address::Tcp { host: "::1".into(), port: 2376 }));
         assert_eq!("tcp://engine:1".parse(), Ok(Address::Tcp { host: "engine".into(), port: 1 }));
         assert_eq!("tcp://[::1]:2376".parse::<Address>().unwrap().to_string(), "tcp://[::1]:2376");
+    }
+
+    #[test]
+    fn only_a_listener_takes_sockets_that_were_passed() {
+        for (text, name) in [
+            ("fd://", InheritedName::Rest),
+            ("fd://3", InheritedName::Number(3)),
+            ("fd://web", InheritedName::Name("web".to_owned())),
+        ] {
+            assert_eq!(text.parse(), Ok(ListenAddress::Inherited(name)));
+            assert_eq!(text.parse::<ListenAddress>().unwrap().to_string(), text);
+            assert!(parsed(text).unwrap_err().contains("for listeners"));
+        }
+        assert_eq!("/x.sock".parse(), Ok(ListenAddress::Bind(Address::Unix("/x.sock".into()))));
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 
 use thiserror::Error;
 
-use super::address::Address;
-use super::passing::{Closer, DescriptorPassing};
+use super::address::{Address, ListenAddress};
+use super::inherited::{InheritedListener, InheritedName, InheritedSocket};
+use super::passing::{self, Closer, DescriptorPassing};
 use super::peer::Peer;
 use super::socket::Socket;
 use super::tcp::{self, BoundAddress, ResolvedHost, TcpBindError};
@@ -29,6 +30,22 @@ pub enum ListenAddr {
         /// The port; 0 lets the kernel choose.
         port: u16,
     },
+    /// On sockets that were passed to the process.
+    Inherited {
+        /// Which of them.
+        name: InheritedName,
+        /// Which of those over TCP may be without TLS.
+        plain_tcp: PlainTcp,
+    },
+}
+
+/// Where TCP may be without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlainTcp {
+    /// On addresses that only this machine reaches.
+    Loopback,
+    /// Anywhere: that was said.
+    Anywhere,
 }
 
 /// Where to listen, with nothing left that has to be waited for.
@@ -38,6 +55,8 @@ pub enum ResolvedListenAddr {
     Unix(SocketFile),
     /// On every TCP address that a name stands for.
     Tcp(ResolvedHost),
+    /// On sockets that were passed, which are bound already.
+    Inherited(Vec<InheritedSocket>),
 }
 
 /// A bound address, to which clients connect while nobody accepts them yet.
@@ -47,6 +66,8 @@ pub enum BoundListener {
     Unix(BoundSocket),
     /// A TCP socket for each address of a host, of which there is at least one.
     Tcp(ResolvedHost, Vec<BoundAddress>),
+    /// A socket that was passed to the process.
+    Inherited(InheritedSocket),
 }
 
 /// A bound address whose clients are accepted in tokio's runtime.
@@ -54,6 +75,8 @@ pub enum BoundListener {
 pub enum Listener {
     /// A Unix socket, its file, and what closes it and its clients where descriptors may wait in them.
     Unix(tokio::net::UnixListener, SocketPath, Option<Closer>),
+    /// A Unix socket that was passed, and what closes those of its clients in which descriptors may wait.
+    InheritedUnix(tokio::net::UnixListener, Option<Closer>),
     /// TCP sockets, and which of them is the first to be asked for the next client.
     Tcp(Vec<tokio::net::TcpListener>, AtomicUsize),
 }
@@ -70,17 +93,18 @@ pub enum BindError {
 }
 
 impl BoundListener {
-    /// Binds an address; does not block for long.
+    /// Binds an address; does not block for long. Sockets that were passed are a listener each.
     ///
     /// # Errors
     /// [`BindError`], which names the address and the way out.
-    pub fn bind(addr: ResolvedListenAddr) -> Result<Self, BindError> {
+    pub fn bind(addr: ResolvedListenAddr) -> Result<Vec<Self>, BindError> {
         match addr {
-            ResolvedListenAddr::Unix(file) => Ok(Self::Unix(unix::bind(&file)?)),
+            ResolvedListenAddr::Unix(file) => Ok(vec![Self::Unix(unix::bind(&file)?)]),
             ResolvedListenAddr::Tcp(host) => {
                 let bound = host.bind()?;
-                Ok(Self::Tcp(host, bound))
+                Ok(vec![Self::Tcp(host, bound)])
             }
+            ResolvedListenAddr::Inherited(sockets) => Ok(sockets.into_iter().map(Self::Inherited).collect()),
         }
     }
 
@@ -89,6 +113,16 @@ impl BoundListener {
         match self {
             Self::Unix(bound) => vec![bound.path.path().display().to_string()],
             Self::Tcp(_, bound) => bound.iter().map(BoundAddress::to_string).collect(),
+            Self::Inherited(socket) => vec![socket.listener.address().to_string()],
+        }
+    }
+
+    /// Whether clients connect over TCP.
+    pub fn is_tcp(&self) -> bool {
+        match self {
+            Self::Unix(_) => false,
+            Self::Tcp(..) => true,
+            Self::Inherited(socket) => matches!(socket.listener, InheritedListener::Tcp(..)),
         }
     }
 
@@ -97,6 +131,10 @@ impl BoundListener {
         match self {
             Self::Unix(bound) => Some(bound.passing),
             Self::Tcp(..) => None,
+            Self::Inherited(socket) => match &socket.listener {
+                InheritedListener::Unix(_, _, passing) => Some(*passing),
+                InheritedListener::Tcp(..) => None,
+            },
         }
     }
 
@@ -121,10 +159,18 @@ impl BoundListener {
                 let listeners = bound.into_iter().map(|one| tokio::net::TcpListener::from_std(one.listener));
                 Ok(Listener::Tcp(listeners.collect::<io::Result<_>>()?, AtomicUsize::new(0)))
             }
+            Self::Inherited(InheritedSocket { listener: InheritedListener::Unix(listener, ..), .. }) => {
+                let listener = tokio::net::UnixListener::from_std(listener)?;
+                Ok(Listener::InheritedUnix(listener, closer.cloned()))
+            }
+            Self::Inherited(InheritedSocket { listener: InheritedListener::Tcp(listener, _), .. }) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                Ok(Listener::Tcp(vec![listener], AtomicUsize::new(0)))
+            }
         }
     }
 
-    /// Stops listening and removes the socket's file.
+    /// Stops listening and removes the socket's file. A socket that was passed stays as it is.
     pub fn close(self) {
         if let Self::Unix(bound) = &self {
             remove(&bound.path);
@@ -145,6 +191,13 @@ impl Listener {
                 let socket = Socket::unix(stream, closer.clone());
                 Ok((socket, credentials?))
             }
+            Self::InheritedUnix(listener, closer) => {
+                let (stream, _) = listener.accept().await?;
+                let credentials = Peer::of_unix(&stream);
+                let possible = passing::of_client(&stream) == DescriptorPassing::Possible;
+                let socket = Socket::unix(stream, closer.clone().filter(|_| possible));
+                Ok((socket, credentials?))
+            }
             Self::Tcp(listeners, first) => {
                 let (stream, addr) = poll_fn(|cx| poll_accept(listeners, first, cx)).await?;
                 // A client that is gone again has no options; its connection shows that by itself.
@@ -154,13 +207,23 @@ impl Listener {
         }
     }
 
-    /// Stops listening and removes the socket's file.
+    /// Stops listening and removes the socket's file. A socket that was passed stays as it is, and clients
+    /// wait in its queue for the next process that gets it.
     pub fn close(self) {
-        if let Self::Unix(listener, path, closer) = self {
-            remove(&path);
-            if let Some(closer) = closer {
-                close_with_queue(listener, &closer);
+        match self {
+            Self::Unix(listener, path, closer) => {
+                remove(&path);
+                if let Some(closer) = closer {
+                    close_with_queue(listener, &closer);
+                }
             }
+            Self::InheritedUnix(listener, Some(closer)) => {
+                // If nobody else has it, its queue goes with it.
+                if let Ok(listener) = listener.into_std() {
+                    closer.close(OwnedFd::from(listener));
+                }
+            }
+            Self::InheritedUnix(_, None) | Self::Tcp(..) => {}
         }
     }
 }
@@ -195,22 +258,25 @@ fn remove(path: &SocketPath) {
 }
 
 impl ListenAddr {
-    /// Looks up what its name stands for, which may take long.
+    /// Looks up what its name stands for, which may take long. `inherited` are the sockets that it takes, if it
+    /// takes such.
     ///
     /// # Errors
     /// If it stands for nothing.
-    pub fn resolve(&self) -> Result<ResolvedListenAddr, BindError> {
+    pub fn resolve(&self, inherited: Vec<InheritedSocket>) -> Result<ResolvedListenAddr, BindError> {
         Ok(match self {
+            Self::Inherited { .. } => ResolvedListenAddr::Inherited(inherited),
             Self::Unix(file) => ResolvedListenAddr::Unix(file.clone()),
             Self::Tcp { host, port } => ResolvedListenAddr::Tcp(tcp::resolve(host, *port)?),
         })
     }
 
     /// The same as an address, without what a socket's file is to be like.
-    pub fn address(&self) -> Address {
+    pub fn address(&self) -> ListenAddress {
         match self {
-            Self::Unix(file) => Address::Unix(file.path.clone()),
-            Self::Tcp { host, port } => Address::Tcp { host: host.clone(), port: *port },
+            Self::Unix(file) => ListenAddress::Bind(Address::Unix(file.path.clone())),
+            Self::Tcp { host, port } => ListenAddress::Bind(Address::Tcp { host: host.clone(), port: *port }),
+            Self::Inherited { name, .. } => ListenAddress::Inherited(name.clone()),
         }
     }
 
@@ -218,7 +284,7 @@ impl ListenAddr {
     pub fn socket_directory(&self) -> Option<PathBuf> {
         match self {
             Self::Unix(file) => Some(file.directory().to_owned()),
-            Self::Tcp { .. } => None,
+            Self::Tcp { .. } | Self::Inherited { .. } => None,
         }
     }
 }
@@ -231,6 +297,7 @@ impl fmt::Display for BoundListener {
                 [one] => one.fmt(f),
                 all => host.at_port(all[0].address.port()).fmt(f),
             },
+            Self::Inherited(socket) => socket.listener.address().fmt(f),
         }
     }
 }

@@ -14,9 +14,9 @@ use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::mpsc;
 
-use nix::setsockopt_impl;
-use nix::sys::socket::SetSockOpt;
-use nix::sys::socket::sockopt::SetBool;
+use nix::sys::socket::sockopt::{GetBool, SetBool};
+use nix::sys::socket::{GetSockOpt, SetSockOpt};
+use nix::{getsockopt_impl, setsockopt_impl};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, Shutdown, recv, recvmsg, sockopt,
 };
@@ -27,15 +27,19 @@ use tokio::net::UnixStream;
 pub enum DescriptorPassing {
     /// The kernel refuses it: sendmsg(2) fails for the client.
     Refused,
+    /// The kernel refuses it of clients that connect from now on; of those that connected before it arrives, so
+    /// they are cut off.
+    RefusedFromNow,
     /// It arrives, so the client is cut off.
     Possible,
 }
 
-/// `SO_PASSRIGHTS` of unix(7), Linux 6.16. The macro brings the one `unsafe` call that this takes.
-#[derive(Clone)]
+/// `SO_PASSRIGHTS` of unix(7), Linux 6.16. The macros bring the `unsafe` calls that this takes.
+#[derive(Clone, Copy)]
 struct PassRights;
 const SO_PASSRIGHTS: libc::c_int = 83;
 setsockopt_impl!(PassRights, libc::SOL_SOCKET, SO_PASSRIGHTS, bool, SetBool);
+getsockopt_impl!(PassRights, libc::SOL_SOCKET, SO_PASSRIGHTS, bool, GetBool);
 
 /// Has the kernel refuse descriptors for a listener that nobody can connect to yet, and for all that it
 /// accepts.
@@ -46,10 +50,30 @@ pub(super) fn refuse(listener: &OwnedFd) -> DescriptorPassing {
     }
 }
 
+/// Has the kernel refuse descriptors for a listener to which clients may have connected already.
+pub(super) fn refuse_from_now(listener: &impl AsFd) -> DescriptorPassing {
+    match PassRights.set(listener, &false) {
+        Ok(()) => DescriptorPassing::RefusedFromNow,
+        Err(_) => DescriptorPassing::Possible,
+    }
+}
+
+/// What happens to descriptors that this client passes: its socket has the option as the listener had it when
+/// the client connected.
+pub(super) fn of_client(stream: &UnixStream) -> DescriptorPassing {
+    match PassRights.get(stream) {
+        Ok(false) => DescriptorPassing::Refused,
+        Ok(true) | Err(_) => DescriptorPassing::Possible,
+    }
+}
+
 impl fmt::Display for DescriptorPassing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "refused by the kernel",
+            Self::RefusedFromNow => {
+                "refused by the kernel; clients that connected before this start are cut off with theirs"
+            }
             Self::Possible => "cut off, for this kernel cannot refuse them (Linux 6.16 can)",
         })
     }

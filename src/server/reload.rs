@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::live::LiveListener;
+use super::supervision::ServiceState;
 use super::{ReadConfig, startup};
 use crate::config::Config;
 use crate::system::signals::ReloadSignal;
@@ -77,7 +78,7 @@ impl Running {
 }
 
 /// Reloads on each signal, and looks at certificates by itself.
-pub async fn reload_loop(running: Arc<Running>, mut signal: ReloadSignal) {
+pub async fn reload_loop(running: Arc<Running>, mut signal: ReloadSignal, state: Arc<ServiceState>) {
     const POLL_INTERVAL: Duration = Duration::from_secs(15);
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + POLL_INTERVAL, POLL_INTERVAL);
     loop {
@@ -85,10 +86,16 @@ pub async fn reload_loop(running: Arc<Running>, mut signal: ReloadSignal) {
             () = signal.recv() => ReloadTrigger::Signal,
             _ = ticks.tick(), if !running.certificates.is_empty() => ReloadTrigger::Tick,
         };
+        if trigger == ReloadTrigger::Signal {
+            state.reloading();
+        }
         let running = Arc::clone(&running);
         // Beside the loop: files may be where reading takes its time.
         if let Err(error) = tokio::task::spawn_blocking(move || running.reload(trigger)).await {
             tracing::error!("the configuration could not be reloaded: {error}");
+        }
+        if trigger == ReloadTrigger::Signal {
+            state.reloaded();
         }
     }
 }

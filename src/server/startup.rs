@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use super::listeners::PreparedListener;
 use crate::config::ListenerConfig;
-use crate::net::{BoundListener, ListenAddr};
+use crate::inbound::ListenerSecurity;
+use crate::net::BoundListener;
 use crate::policy::redaction::Class;
 use crate::policy::{Body, Endpoint, Policy};
 use crate::tls::{ClientAuth, ServerFiles};
@@ -68,22 +70,28 @@ fn names_where(
 }
 
 /// Says where clients can connect, and warns where they need to prove nothing.
-pub fn log_listener(listener: &BoundListener, config: &ListenerConfig) {
-    for address in listener.addresses() {
-        tracing::info!(tls = config.tls.as_ref().map(clients), "[docker-proxy-acl] Listening on {address}");
+pub fn log_listener(listener: &PreparedListener, config: &ListenerConfig) {
+    let bound = &listener.bound;
+    let tls = config.tls.as_ref().filter(|_| matches!(listener.security, ListenerSecurity::Tls(_)));
+    let passed = match bound {
+        BoundListener::Inherited(socket) => Some(socket.label.to_string()),
+        BoundListener::Unix(_) | BoundListener::Tcp(..) => None,
+    };
+    for address in bound.addresses() {
+        tracing::info!(tls = tls.map(clients), passed, "[docker-proxy-acl] Listening on {address}");
     }
-    match (&config.addr, &config.tls) {
-        (ListenAddr::Unix(_), _) => {}
-        (ListenAddr::Tcp { .. }, None) => tracing::warn!(
-            %listener,
+    match tls {
+        _ if !bound.is_tcp() => {}
+        None => tracing::warn!(
+            listener = %bound,
             "plain TCP: whoever reaches this address can use it, and on loopback that is every process of \
              this machine; tlsverify lets in only clients with a certificate of yours"
         ),
-        (ListenAddr::Tcp { .. }, Some(files)) if files.client_auth == ClientAuth::None => tracing::warn!(
-            %listener,
+        Some(files) if files.client_auth == ClientAuth::None => tracing::warn!(
+            listener = %bound,
             "whoever reaches this address can use it; tlsverify lets in only clients with a certificate of yours"
         ),
-        (ListenAddr::Tcp { .. }, Some(_)) => {}
+        Some(_) => {}
     }
 }
 
@@ -95,7 +103,8 @@ fn clients(files: &ServerFiles) -> &'static str {
     }
 }
 
-fn unique<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+/// Each once.
+pub fn unique<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut unique = Vec::new();
     for one in all {
         if !unique.contains(&one) {

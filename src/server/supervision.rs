@@ -1,4 +1,5 @@
-//! Whether the event loop runs: measured all the time, told when it is late, and the end when it is stuck.
+//! Whether the event loop runs: measured all the time, told when it is late, and the end when it is stuck; and
+//! what the service manager is told.
 
 use std::io;
 use std::time::Duration;
@@ -13,6 +14,37 @@ use crate::telemetry::log::Log;
 
 /// How late the loop may be before that is a warning.
 const MAX_LAG: Duration = Duration::from_secs(1);
+
+/// What the service manager is told, if there is one.
+#[derive(Debug)]
+pub struct ServiceState {
+    systemd: Option<Notifier>,
+    status: String,
+}
+
+impl ServiceState {
+    /// Says that clients can connect, to these addresses.
+    pub fn ready(systemd: Option<Notifier>, addresses: &[String]) -> Self {
+        let state = Self { systemd, status: format!("Listening on {}", addresses.join(", ")) };
+        state.reloaded();
+        state
+    }
+
+    /// Says that it reloads, until [`ServiceState::reloaded`].
+    pub fn reloading(&self) {
+        self.systemd.iter().for_each(Notifier::reloading);
+    }
+
+    /// Says that it serves again.
+    pub fn reloaded(&self) {
+        self.systemd.iter().for_each(|systemd| systemd.ready(&self.status));
+    }
+
+    /// Says that it is ending.
+    pub fn stopping(&self) {
+        self.systemd.iter().for_each(Notifier::stopping);
+    }
+}
 
 /// Starts the watchdog over a loop that gives `heartbeat`.
 ///

@@ -1,4 +1,5 @@
-//! What systemd is told: that the program is ready, that it still lives, that it stops. See sd_notify(3).
+//! What systemd is told: that the program is ready and where it listens, that it reloads, that it still lives,
+//! that it stops. See sd_notify(3).
 //!
 //! The crate `sd-notify` opens a socket for every word; here one is opened before the sandbox is entered,
 //! which lets none be opened for datagrams.
@@ -8,6 +9,8 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// A connection to systemd.
 #[derive(Debug)]
@@ -39,9 +42,18 @@ impl Notifier {
         self.watchdog
     }
 
-    /// Says that clients can connect.
-    pub fn ready(&self) {
-        self.say("READY=1");
+    /// Says that clients can connect, after the start or after reloading; `status` is what
+    /// `systemctl status` shows.
+    pub fn ready(&self, status: &str) {
+        self.say(&format!("READY=1\nSTATUS={}", one_line(status)));
+    }
+
+    /// Says that it reloads, until [`Notifier::ready`]. `Type=notify-reload` tells the answer to its signal by
+    /// the time in it.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\nSTATUS=Reloading"));
     }
 
     /// Says that the program still works.
@@ -51,13 +63,18 @@ impl Notifier {
 
     /// Says that it is ending.
     pub fn stopping(&self) {
-        self.say("STOPPING=1");
+        self.say("STOPPING=1\nSTATUS=Finishing the answers in flight");
     }
 
     fn say(&self, what: &str) {
         // What it does not hear it counts as silence, which is its business.
         let _ = self.socket.send(what.as_bytes());
     }
+}
+
+/// Each line of a message is a word of its own, and a path may have a line feed.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 fn address(name: &OsStr) -> Option<SocketAddr> {
@@ -89,10 +106,10 @@ mod tests {
         };
         assert_eq!(of(std::process::id()).watchdog(), Some(Duration::from_secs(3)));
         assert_eq!(of(std::process::id() + 1).watchdog(), None);
-        of(1).ready();
-        let mut said = [0; 16];
+        of(1).ready("Listening on /run/\nSTOPPING=1");
+        let mut said = [0; 64];
         let length = systemd.recv(&mut said).unwrap();
-        assert_eq!(&said[..length], b"READY=1");
+        assert_eq!(&said[..length], b"READY=1\nSTATUS=Listening on /run/?STOPPING=1");
     }
 
     #[test]

@@ -134,7 +134,7 @@ fn systemd_hears_that_it_is_ready_lives_and_stops_and_nothing_while_its_loop_is_
     let systemd = UnixDatagram::bind(&path).unwrap();
     let heard = |limit: Duration| {
         systemd.set_read_timeout(Some(limit)).unwrap();
-        let mut said = [0; 64];
+        let mut said = [0; 256];
         match systemd.recv(&mut said) {
             Ok(length) => Some(String::from_utf8_lossy(&said[..length]).into_owned()),
             Err(error) => {
@@ -146,7 +146,8 @@ fn systemd_hears_that_it_is_ready_lives_and_stops_and_nothing_while_its_loop_is_
     let proxy = Proxy::builder(engine.socket()).allow("info").args(["--watchdog", "0"]);
     let proxy = proxy.env("NOTIFY_SOCKET", path.to_str().unwrap()).env("WATCHDOG_USEC", "2000000");
     let mut proxy = proxy.start();
-    assert_eq!(heard(TIMEOUT).as_deref(), Some("READY=1"));
+    let ready = format!("READY=1\nSTATUS=Listening on {}", proxy.socket().display());
+    assert_eq!(heard(TIMEOUT), Some(ready.clone()));
     for _ in 0..3 {
         assert_eq!(heard(Duration::from_secs(2)).as_deref(), Some("WATCHDOG=1"));
     }
@@ -157,6 +158,36 @@ fn systemd_hears_that_it_is_ready_lives_and_stops_and_nothing_while_its_loop_is_
     drop(held);
     assert_eq!(heard(TIMEOUT).as_deref(), Some("WATCHDOG=1"));
     proxy.signal("TERM");
-    while heard(TIMEOUT).expect("it says that it stops") != "STOPPING=1" {}
+    while !heard(TIMEOUT).expect("it says that it stops").starts_with("STOPPING=1\n") {}
     assert!(proxy.wait().success());
+}
+
+/// `Type=notify-reload` takes only what was said after its signal, by the monotonic clock.
+#[test]
+fn systemd_hears_when_it_reloads_and_when_that_is_done() {
+    let engine = Mock::answering(OK);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let heard = || {
+        let mut said = [0; 256];
+        let length = systemd.recv(&mut said).unwrap();
+        String::from_utf8_lossy(&said[..length]).into_owned()
+    };
+    let proxy = Proxy::builder(engine.socket()).allow("info").env("NOTIFY_SOCKET", path.to_str().unwrap());
+    let proxy = proxy.start();
+    let ready = heard();
+    let now = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        time.tv_sec * 1_000_000 + time.tv_nsec / 1000
+    };
+    let before = now();
+    proxy.signal("HUP");
+    let reloading = heard();
+    let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&reloading);
+    let time: i64 = time.split('\n').next().unwrap().parse().unwrap();
+    assert!((before..=now()).contains(&time), "{reloading}");
+    assert_eq!(heard(), ready);
+    assert_eq!(proxy.get("/info").text(), "ok");
 }

@@ -61,6 +61,7 @@ mod log_under_load;
 mod sandbox;
 mod socket_file;
 mod start_and_stop;
+mod systemd;
 
 // TLS, towards clients and towards the engine.
 #[cfg(feature = "tls")]

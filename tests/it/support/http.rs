@@ -9,6 +9,7 @@ use super::TIMEOUT;
 
 /// Heads that many tests send.
 pub const GET_INFO: &[u8] = b"GET /info HTTP/1.1\r\nHost: x\r\n\r\n";
+pub const GET_INFO_AND_CLOSE: &[u8] = b"GET /info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
 pub const GET_EVENTS: &[u8] = b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n";
 
 /// A response, taken apart.

@@ -12,6 +12,7 @@ pub mod files;
 pub mod http;
 pub mod library;
 pub mod lingering;
+pub mod load;
 pub mod machine;
 pub mod mock;
 pub mod process;

@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -46,11 +47,25 @@ pub fn program() -> Command {
 impl Proxy {
     /// A proxy that listens in a directory of its own, in front of `upstream`, and logs all that it does.
     pub fn builder(upstream: &Path) -> Builder {
-        machine::raise_descriptor_limit();
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("acl/docker.sock");
+        Self::builder_in(directory, socket.clone(), socket.to_str().unwrap(), upstream)
+    }
+
+    /// A proxy that listens on `listen`, and is passed a socket as descriptor 3, named `web`, as systemd does.
+    pub fn inheriting(upstream: &Path, socket: impl Into<OwnedFd>, listen: &str) -> Builder {
+        /// The process that was started becomes the program, so that its number stays.
+        const PASS: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$@\"";
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("none.sock");
+        let builder = Self::builder_in(directory, path, listen, upstream).under(&["sh", "-c", PASS, "sh"]);
+        builder.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web").stdin(socket)
+    }
+
+    fn builder_in(directory: tempfile::TempDir, socket: PathBuf, listen: &str, upstream: &Path) -> Builder {
+        machine::raise_descriptor_limit();
         let mut command = program();
-        command.arg("--listen").arg(&socket).arg("--upstream").arg(upstream);
+        command.args(["--listen", listen]).arg("--upstream").arg(upstream);
         Builder { command, directory, socket, log_level: "trace" }
     }
 
@@ -165,6 +180,12 @@ impl Builder {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// With this as its standard input.
+    pub fn stdin(mut self, descriptor: impl Into<OwnedFd>) -> Self {
+        self.command.stdin(descriptor.into());
         self
     }
 
