@@ -8,7 +8,6 @@ use crate::support::engine::{Engine, docker_command};
 use crate::support::http;
 use crate::support::machine;
 use crate::support::process::signal;
-use crate::support::proxy::PROGRAM;
 use crate::support::tools::{stdout, until_accepting};
 use crate::support::until;
 
@@ -251,19 +250,6 @@ fn the_recipe_with_compose_goes_as_written() {
     until("the consumer has seen it", || compose("logs consumer").contains("seen-by-consumer"));
     compose("down -v");
     stdout(engine.docker(&["volume", "rm", "seen-by-consumer"]));
-}
-
-#[test]
-#[ignore = "needs systemd-analyze: tests/run"]
-fn the_recipe_with_systemd_is_a_valid_unit() {
-    let directory = tempfile::tempdir().unwrap();
-    let unit = directory.path().join("docker-proxy-acl.service");
-    let text = include_str!("../../examples/docker-proxy-acl.service");
-    let (theirs, ours) = ("/usr/local/bin/docker-proxy-acl", PROGRAM);
-    std::fs::write(&unit, text.replace(&format!("ExecStart={theirs}"), &format!("ExecStart={ours}")))
-        .unwrap();
-    let output = Command::new("systemd-analyze").arg("verify").arg(&unit).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

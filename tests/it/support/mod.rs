@@ -19,6 +19,7 @@ pub mod process;
 pub mod proxy;
 pub mod rng;
 pub mod routes;
+pub mod systemd;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod tools;

@@ -2,3 +2,5 @@
 //! restart, and says what it does.
 
 mod passed_sockets;
+mod real;
+mod units;
