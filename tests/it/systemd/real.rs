@@ -22,6 +22,9 @@ struct Instance {
     _engine: Mock,
 }
 
+/// Its file, below /etc.
+const WEB_TOML: &str = "docker-proxy-acl/web.toml";
+const ALLOWS_INFO: &str = "[[listener]]\naddress = \"fd://\"\nallow = [\"info\"]\n";
 /// Its units.
 const WEB: &str = "docker-proxy-acl@web.service";
 const WEB_SOCKET: &str = "docker-proxy-acl@web.socket";
@@ -32,7 +35,7 @@ impl Instance {
         let files = [
             ("systemd/system/docker-proxy-acl@.service", SERVICE),
             ("systemd/system/docker-proxy-acl@.socket", SOCKET),
-            ("docker-proxy-acl/web.env", "DOCKER_PROXY_ACL_ALLOW=info\n"),
+            (WEB_TOML, ALLOWS_INFO),
         ];
         let systemd = Systemd::boot(&engine, &[&files, more].concat());
         systemd.systemctl(&format!("start {WEB_SOCKET}"));
@@ -92,13 +95,21 @@ fn no_client_notices_that_the_template_is_restarted_twenty_times() {
 
 #[test]
 #[ignore = "needs root and systemd: tests/run"]
-fn a_reload_is_told_from_its_beginning_to_its_end() {
+fn a_reload_takes_up_its_file_and_what_is_wrong_in_it_changes_nothing() {
     let web = Instance::boot(&[]);
-    web.systemd.systemctl(&format!("start {WEB}"));
-    web.systemd.systemctl(&format!("reload {WEB}"));
-    web.systemd.until_logged(WEB, "nothing to reload: there are no certificates");
+    let reload = |text: &str| {
+        std::fs::write(web.systemd.path("/etc").join(WEB_TOML), text).unwrap();
+        web.systemd.systemctl(&format!("reload {WEB}"));
+    };
+    let status_of = |target: &str| http::get(&web.socket, target).status();
+    assert_eq!((status_of("/info"), status_of("/version")), (200, 404));
+    reload(&format!("{ALLOWS_INFO}[[listener.client]]\nuid = 0\nallow = [\"version\"]\n"));
+    web.systemd.until_logged(WEB, "configuration reloaded");
+    assert_eq!((status_of("/info"), status_of("/version")), (404, 200));
+    reload("[[listener]]\naddress = \"fd://\"\nallow = [\"inof\"]\n");
+    web.systemd.until_logged(WEB, "the previous configuration stays in use");
     until("it is active again", || web.is_active());
-    assert_eq!(http::get(&web.socket, "/info").text(), "ok");
+    assert_eq!((status_of("/info"), status_of("/version")), (404, 200));
 }
 
 #[test]
@@ -120,12 +131,12 @@ fn a_service_that_hangs_is_started_anew_and_its_clients_are_answered() {
 #[test]
 #[ignore = "needs root and systemd: tests/run"]
 fn what_is_written_wrong_is_said_once_and_not_tried_again() {
-    let web = Instance::boot(&[("docker-proxy-acl/web.env", "DOCKER_PROXY_ACL_ALLOW=inof\n")]);
+    let web = Instance::boot(&[(WEB_TOML, "[[listener]]\naddress = \"fd://\"\nallow = [\"inof\"]\n")]);
     let failed = web.systemd.try_systemctl(&format!("start {WEB}"));
     assert!(failed.contains("failed"), "{failed}");
     assert_eq!(web.systemd.property(WEB, "ExecMainStatus"), "2");
     assert_eq!(web.systemd.property(WEB, "NRestarts"), "0");
-    web.systemd.until_logged(WEB, "error: -a: ");
+    web.systemd.until_logged(WEB, "inof");
 }
 
 #[test]
@@ -154,6 +165,7 @@ fn keys_that_only_root_may_read_reach_it_as_credentials() {
         ("docker-proxy-acl/web.tls/ca.pem", &text(server.ca())),
         ("docker-proxy-acl/web.tls/cert.pem", &text(server.cert())),
         ("docker-proxy-acl/web.tls/key.pem", &text(server.key())),
+        (WEB_TOML, &format!("{ALLOWS_INFO}tls = {{ verify = true }}\n")),
         ("systemd/system/docker-proxy-acl@web.service.d/tls.conf", TLS),
         (
             "systemd/system/docker-proxy-acl@web.socket.d/tcp.conf",
@@ -176,7 +188,7 @@ const TLS: &str = "[Service]
 LoadCredential=ca.pem:/etc/docker-proxy-acl/%i.tls/ca.pem
 LoadCredential=cert.pem:/etc/docker-proxy-acl/%i.tls/cert.pem
 LoadCredential=key.pem:/etc/docker-proxy-acl/%i.tls/key.pem
-Environment=DOCKER_CERT_PATH=%d DOCKER_PROXY_ACL_TLSVERIFY=true
+Environment=DOCKER_CERT_PATH=%d
 ";
 
 #[test]
