@@ -58,6 +58,12 @@ pub enum StartError {
          plain TCP is meant"
     )]
     InheritedPlaintext(Label, Address),
+    /// TLS was asked for, and there is nothing to speak it on.
+    #[error(
+        "TLS is for TCP, and the sockets that were passed are Unix sockets: give the .socket unit \
+         ListenStream=HOST:PORT, or leave TLS out"
+    )]
+    InheritedNoTcp,
     /// A listener's certificates cannot be used.
     #[error(transparent)]
     ListenerTls(CertError),

@@ -128,8 +128,8 @@ enum Announced {
 }
 
 impl InheritedSockets {
-    /// Takes over what the environment says was passed, and takes that out of the environment. To be called
-    /// once, before anything else opens descriptors.
+    /// Takes over what the environment says was passed, and takes how many they are out of it. To be called once,
+    /// before anything else opens descriptors.
     ///
     /// # Errors
     /// [`InheritError`] if one of the sockets cannot be used.
@@ -349,6 +349,11 @@ impl InheritedListener {
             Self::Unix(_, address, _) => address.clone(),
             Self::Tcp(_, address) => Address::Tcp { host: address.ip().to_string(), port: address.port() },
         }
+    }
+
+    /// Whether clients connect over TCP.
+    pub fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(..))
     }
 
     /// Whether only this machine reaches it.

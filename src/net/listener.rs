@@ -122,7 +122,7 @@ impl BoundListener {
         match self {
             Self::Unix(_) => false,
             Self::Tcp(..) => true,
-            Self::Inherited(socket) => matches!(socket.listener, InheritedListener::Tcp(..)),
+            Self::Inherited(socket) => socket.listener.is_tcp(),
         }
     }
 

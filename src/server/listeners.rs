@@ -41,7 +41,22 @@ pub fn load_all(config: &Config, inherited: InheritedSockets) -> Result<Vec<Load
         sockets.iter().try_for_each(|socket| check(config, listener, socket))?;
         load(listener, sockets)
     };
-    config.listeners.iter().map(&mut load_one).collect()
+    let loaded = config.listeners.iter().map(&mut load_one).collect::<Result<Vec<_>, _>>()?;
+    let secured = loaded.iter().any(|listener| matches!(listener.security, ListenerSecurity::Tls(_)));
+    match secured && !loaded.iter().any(LoadedListener::is_tcp) {
+        true => Err(StartError::InheritedNoTcp),
+        false => Ok(loaded),
+    }
+}
+
+impl LoadedListener {
+    fn is_tcp(&self) -> bool {
+        match &self.addr {
+            ResolvedListenAddr::Unix(_) => false,
+            ResolvedListenAddr::Tcp(_) => true,
+            ResolvedListenAddr::Inherited(sockets) => sockets.iter().any(|socket| socket.listener.is_tcp()),
+        }
+    }
 }
 
 fn inherited_name(listener: &ListenerConfig) -> Option<&InheritedName> {

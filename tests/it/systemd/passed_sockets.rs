@@ -277,6 +277,25 @@ fn a_tcp_socket_has_the_tls_that_was_asked_for() {
     read_until(&mut client, |all| all.ends_with(b"ok"));
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn tls_on_unix_sockets_alone_is_an_error() {
+    let (engine, pki) = (Mock::answering(OK), crate::support::tls::Pki::new());
+    let proxy = Proxy::inheriting(engine.socket(), Passed::new().listener, "fd://web").args(["--tlsverify"]);
+    let mut proxy = proxy.args(pki.server().docker_flags()).allow("info").spawn();
+    assert_eq!(proxy.wait().code(), Some(1));
+    proxy.logged(&["error: TLS is for TCP, and the sockets that were passed are Unix sockets"]);
+}
+
+#[test]
+fn a_healthcheck_asks_to_be_told_where_a_passed_socket_is() {
+    let mut command = without_docker_variables(Command::new(PROGRAM));
+    let output = command.args(["healthcheck", "--listen", "fd://web"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = combined_output(&output);
+    assert!(said.contains("fd://web: only whoever passed this socket knows where it listens"), "{said}");
+}
+
 /// A passed socket and clients of it: how a client connects.
 fn restarted_under_load<S: Stream + 'static>(
     socket: impl Fn() -> OwnedFd,

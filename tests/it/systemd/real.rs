@@ -150,7 +150,6 @@ fn when_the_socket_is_stopped_its_file_goes() {
     assert!(!web.socket.exists());
 }
 
-/// The drop-ins of docs/install.md.
 #[cfg(feature = "tls")]
 #[test]
 #[ignore = "needs root and systemd: tests/run"]
@@ -158,6 +157,7 @@ fn keys_that_only_root_may_read_reach_it_as_credentials() {
     use crate::support::files::set_mode;
     use crate::support::tls::Pki;
     use crate::support::tools::free_port;
+    const TLS: &str = include_str!("../../../examples/docker-proxy-acl@.service.d/tls.conf");
     let (pki, port) = (Pki::new(), free_port());
     let text = |path: PathBuf| std::fs::read_to_string(path).unwrap();
     let server = pki.server();
@@ -182,14 +182,6 @@ fn keys_that_only_root_may_read_reach_it_as_credentials() {
     assert!(journal.contains("tls=\"clients with a certificate\""), "{journal}");
     assert!(!journal.contains("WARN"), "{journal}");
 }
-
-#[cfg(feature = "tls")]
-const TLS: &str = "[Service]
-LoadCredential=ca.pem:/etc/docker-proxy-acl/%i.tls/ca.pem
-LoadCredential=cert.pem:/etc/docker-proxy-acl/%i.tls/cert.pem
-LoadCredential=key.pem:/etc/docker-proxy-acl/%i.tls/key.pem
-Environment=DOCKER_CERT_PATH=%d
-";
 
 #[test]
 #[ignore = "needs root and systemd: tests/run"]
