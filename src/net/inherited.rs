@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
@@ -56,7 +56,7 @@ pub enum InheritedListener {
     /// pass.
     Unix(UnixListener, Address, DescriptorPassing),
     /// A TCP socket and its address.
-    Tcp(TcpListener, std::net::SocketAddr),
+    Tcp(TcpListener, SocketAddr),
 }
 
 /// What a socket was passed as.

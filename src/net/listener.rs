@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -202,6 +203,8 @@ impl Listener {
                 let (stream, addr) = poll_fn(|cx| poll_accept(listeners, first, cx)).await?;
                 // A client that is gone again has no options; its connection shows that by itself.
                 let _ = tcp::set_tcp_options(&stream);
+                // A socket that was passed may listen on `[::]` for IPv4 too, whose addresses are mapped there.
+                let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
                 Ok((stream.into(), Peer::Tcp { addr, identity: None }))
             }
         }
@@ -234,7 +237,7 @@ fn poll_accept(
     listeners: &[tokio::net::TcpListener],
     first: &AtomicUsize,
     cx: &mut Context<'_>,
-) -> Poll<io::Result<(tokio::net::TcpStream, std::net::SocketAddr)>> {
+) -> Poll<io::Result<(tokio::net::TcpStream, SocketAddr)>> {
     let (before, after) = listeners.split_at(first.fetch_add(1, Ordering::Relaxed) % listeners.len());
     let ready = after.iter().chain(before).map(|one| one.poll_accept(cx)).find(Poll::is_ready);
     ready.unwrap_or(Poll::Pending)

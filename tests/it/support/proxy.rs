@@ -54,12 +54,9 @@ impl Proxy {
 
     /// A proxy that listens on `listen`, and is passed a socket as descriptor 3, named `web`, as systemd does.
     pub fn inheriting(upstream: &Path, socket: impl Into<OwnedFd>, listen: &str) -> Builder {
-        /// The process that was started becomes the program, so that its number stays.
-        const PASS: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$@\"";
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("none.sock");
-        let builder = Self::builder_in(directory, path, listen, upstream).under(&["sh", "-c", PASS, "sh"]);
-        builder.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web").stdin(socket)
+        Self::builder_in(directory, path, listen, upstream).passing(socket)
     }
 
     fn builder_in(directory: tempfile::TempDir, socket: PathBuf, listen: &str, upstream: &Path) -> Builder {
@@ -181,6 +178,14 @@ impl Builder {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// Has it passed a socket as descriptor 3, named `web`, as systemd does.
+    pub fn passing(self, socket: impl Into<OwnedFd>) -> Self {
+        /// The process that was started becomes the program, so that its number stays.
+        const PASS: &str = "exec 3<&0 </dev/null; export LISTEN_PID=$$; exec \"$@\"";
+        let builder = self.under(&["sh", "-c", PASS, "sh"]);
+        builder.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web").stdin(socket)
     }
 
     /// With this as its standard input.

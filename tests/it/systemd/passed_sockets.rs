@@ -87,6 +87,19 @@ fn a_tcp_socket_is_taken_as_well() {
     }
 }
 
+/// So systemd opens `ListenStream=2375`: `[::]` with IPv4 in it.
+#[test]
+fn a_client_over_ipv4_of_a_socket_for_both_is_known_by_its_ipv4_address() {
+    let Ok(listener) = TcpListener::bind("[::]:0") else { return };
+    let port = listener.local_addr().unwrap().port();
+    let file = "[[listener]]\naddress = 'fd://'\ntls = false\n\
+                [[listener.client]]\naddress = '127.0.0.0/8'\nallow = ['info']\n";
+    let engine = Mock::answering(OK);
+    let proxy = Proxy::with_file(engine.socket(), file).passing(listener).start();
+    assert_eq!(answer(http::connect_tcp(port)), "ok");
+    proxy.logged(&["allowed", "client.addr=127.0.0.1:"]);
+}
+
 #[test]
 fn a_socket_without_a_file_is_taken_as_well() {
     let engine = Mock::answering(OK);
