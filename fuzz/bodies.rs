@@ -18,6 +18,7 @@ use docker_proxy_acl::proxy::rules::Rules;
 use docker_proxy_acl::proxy::service::Service;
 use docker_proxy_acl::system::drain::Drain;
 use docker_proxy_acl::telemetry::access_log::Client;
+use docker_proxy_acl::telemetry::listener::ListenerTelemetry;
 use docker_proxy_acl::upstream::{Upstream, UpstreamConfig};
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -90,7 +91,8 @@ impl Bench {
         let upstream = Arc::new(Upstream::new(&config).expect("without TLS there is nothing to load"));
         let acl = Acl::from_names(&ENGINE, NAMED).expect("the names are names");
         let policy = Policy { acl, view: View::default(), origin: Origin::Flags };
-        let rules = Rules::new(Arc::new(ListenerPolicy::for_everyone(Arc::new(policy))), &upstream);
+        let rules =
+            Rules::new(Arc::new(ListenerPolicy::for_everyone(Arc::new(policy))), &upstream, &Arc::default());
         let limiter = RequestLimiter::new(RequestLimits { requests: 64, load: 64, client_share: 100 });
         let service = Service::new(rules, upstream, limiter, ErrorPolicy::default());
         let limits = Limits {
@@ -118,7 +120,10 @@ impl Bench {
         let (client, server) = tokio::io::duplex(part.max(16));
         let context = ConnectionContext {
             session: Session::new(self.serving.subscribe()),
-            client: Client { peer: Arc::new(Peer::process(0, 0)), listener: "fuzz".into() },
+            client: Client {
+                peer: Arc::new(Peer::process(0, 0)),
+                listener: ListenerTelemetry::new("fuzz".into(), None, None),
+            },
             heads: Arc::default(),
             drain: self.drain.clone(),
             disconnect: self.disconnect.clone(),

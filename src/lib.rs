@@ -5,6 +5,7 @@
 //! [`config`] say what is to be done, [`server`] does it, and the others are what they stand on.
 //! `docs/architecture.md` says who may know whom; a test reads the `use` lines and holds the program to it.
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod filter;

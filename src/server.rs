@@ -3,8 +3,10 @@
 //! Everything that needs more rights than serving does happens in [`run`] before the runtime exists, so
 //! that every thread is started inside the sandbox.
 
+mod admin;
 mod listeners;
 mod live;
+mod metrics;
 mod reload;
 mod startup;
 mod supervision;
@@ -15,11 +17,12 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::admin::AdminConfig;
 use crate::config::{Config, SandboxMode};
 use crate::inbound::accept_loop;
 pub use crate::net::InheritedSockets;
 use crate::net::inherited::Label;
-use crate::net::{Address, BindError, Closer, DescriptorPassing, InheritError};
+use crate::net::{Address, BindError, BoundListener, Closer, DescriptorPassing, InheritError};
 use crate::sandbox;
 use crate::sandbox::privileges::{self, BoundingSet, PrivilegeError};
 use crate::system::drain::{Drain, Drained};
@@ -27,11 +30,16 @@ use crate::system::rlimit;
 use crate::system::runtime;
 pub use crate::system::signals::InstalledSignals;
 use crate::system::systemd::Notifier;
+use crate::system::usage::ProcessUsage;
 use crate::system::watchdog::Heartbeat;
 use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
-use crate::telemetry::log::{self, Log};
+use crate::telemetry::access_log_writer::{AccessLogWriter, LogFileError};
+use crate::telemetry::listener::ListenerTelemetry;
+use crate::telemetry::log::{self, Log, LogStyle};
+use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertError, Reload};
 use crate::upstream::Upstream;
+use admin::{PreparedAdmin, RunningAdmin};
 use listeners::PreparedListener;
 use live::LiveListener;
 use reload::{Running, reload_loop};
@@ -70,6 +78,9 @@ pub enum StartError {
     /// The certificates for the engine cannot be used.
     #[error("TLS to the engine: {0}")]
     UpstreamTls(CertError),
+    /// The access log cannot be written.
+    #[error(transparent)]
+    AccessLog(#[from] LogFileError),
     /// The process cannot become the user that it is to run as.
     #[error(transparent)]
     User(#[from] PrivilegeError),
@@ -92,9 +103,10 @@ pub fn run(
     inherited: InheritedSockets,
     signals: InstalledSignals,
 ) -> Result<(), StartError> {
-    let log = log::init(config.log);
+    let log = log::init(config.log, LogStyle::for_stdout(|name| std::env::var_os(name)));
     let systemd = Notifier::connect(|name| std::env::var_os(name));
     let prepared = prepare(config, inherited, &signals, &log)?;
+    let access_log = prepared.access_log.clone();
     let heartbeat = Heartbeat::default();
     let runtime = runtime::start(prepared.config.threads)?;
     let watchdog = start_watchdog(&prepared.config, systemd.as_ref(), &heartbeat, &log)?;
@@ -103,6 +115,7 @@ pub fn run(
     // With it go the tasks that are left, each with its line.
     runtime.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
     write_summaries();
+    access_log.iter().for_each(AccessLogWriter::flush);
     log.flush();
     result
 }
@@ -119,6 +132,8 @@ struct Prepared {
     certificates: Vec<Arc<dyn Reload>>,
     /// What closes the sockets of clients that can pass descriptors.
     closer: Option<Closer>,
+    admin: Option<PreparedAdmin>,
+    access_log: Option<AccessLogWriter>,
 }
 
 fn prepare(
@@ -130,27 +145,49 @@ fn prepare(
     startup::log_allowed(&config.listeners);
     startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);
+    let access_log = config.access_log.as_ref().map(AccessLogWriter::prepare).transpose()?;
     let loaded = listeners::load_all(&config, inherited)?;
-    let certificates = listeners::reloadable(&loaded).into_iter().chain(upstream.reloadable()).collect();
+    let certificates: Vec<Arc<dyn Reload>> =
+        listeners::reloadable(&loaded).into_iter().chain(upstream.reloadable()).collect();
     signals.defer_shutdown();
     let listeners = listeners::bind_all(loaded)?;
+    let close = |listeners: Vec<PreparedListener>| listeners.into_iter().for_each(|one| one.bound.close());
+    if let Err(insufficient) = rlimit::raise(listeners::max_connections(&config, &listeners)) {
+        tracing::warn!("{insufficient}");
+    }
+    let prepare_admin = |admin: &AdminConfig| {
+        let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+        metrics::add_process(&mut metrics, ProcessUsage::open()?);
+        metrics::add_upstream(&mut metrics, &upstream);
+        metrics::add_certificates(&mut metrics, certificates.clone());
+        metrics::add_logs(&mut metrics, log, access_log.as_ref());
+        PreparedAdmin::bind(admin, metrics)
+    };
+    let admin = match config.admin.as_ref().map(prepare_admin).transpose() {
+        Ok(admin) => admin,
+        Err(error) => {
+            close(listeners);
+            return Err(error);
+        }
+    };
     let start_threads = || {
         log.start_writer()?;
-        start_closer(&listeners)
+        access_log.as_ref().map(AccessLogWriter::start).transpose()?;
+        start_closer(listeners.iter().map(|one| &one.bound).chain(admin.iter().map(|admin| &admin.bound)))
     };
-    match confine(&config, listeners::max_connections(&config, &listeners), start_threads) {
-        Ok(closer) => Ok(Prepared { config, upstream, listeners, certificates, closer }),
+    match confine(&config, start_threads) {
+        Ok(closer) => Ok(Prepared { config, upstream, listeners, certificates, closer, admin, access_log }),
         Err(error) => {
-            listeners.into_iter().for_each(|listener| listener.bound.close());
+            close(listeners);
+            admin.into_iter().for_each(|admin| admin.bound.close());
             Err(error)
         }
     }
 }
 
 /// Says what happens to descriptors that clients pass, and starts what that needs.
-fn start_closer(listeners: &[PreparedListener]) -> io::Result<Option<Closer>> {
-    let passing: Vec<DescriptorPassing> =
-        listeners.iter().filter_map(|listener| listener.bound.descriptor_passing()).collect();
+fn start_closer<'a>(listeners: impl Iterator<Item = &'a BoundListener>) -> io::Result<Option<Closer>> {
+    let passing: Vec<DescriptorPassing> = listeners.filter_map(BoundListener::descriptor_passing).collect();
     for passing in startup::unique(passing.iter()) {
         tracing::info!("file descriptors that clients pass: {passing}");
     }
@@ -159,14 +196,7 @@ fn start_closer(listeners: &[PreparedListener]) -> io::Result<Option<Closer>> {
 
 /// From here on the process can do little but what it is for. Its threads are started in the middle of
 /// that.
-fn confine<T>(
-    config: &Config,
-    max_connections: u64,
-    start_threads: impl FnOnce() -> io::Result<T>,
-) -> Result<T, StartError> {
-    if let Err(insufficient) = rlimit::raise(max_connections) {
-        tracing::warn!("{insufficient}");
-    }
+fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) -> Result<T, StartError> {
     if let Some(user) = config.user {
         match privileges::drop_privileges(user, &config.upstream.address)? {
             BoundingSet::Dropped => tracing::info!("running as {user}"),
@@ -199,25 +229,32 @@ async fn serve(
     systemd: Option<Notifier>,
     heartbeat: Heartbeat,
 ) -> Result<(), StartError> {
-    let Prepared { config, upstream, listeners, certificates, closer } = prepared;
+    let Prepared { config, upstream, listeners, certificates, closer, admin, access_log } = prepared;
     let (mut shutdown, reload) = signals.into_tokio()?;
     let drain = Drain::default();
     let addresses: Vec<String> = listeners.iter().flat_map(|listener| listener.bound.addresses()).collect();
     let live_listeners: Vec<LiveListener> =
         config.listeners.iter().map(|listener| LiveListener::new(listener, &upstream)).collect();
+    let filtered = listeners
+        .iter()
+        .map(|listener| (listener.bound.to_string().into(), live_listeners[listener.index].filtered()));
+    let filtered: metrics::Filtered = filtered.collect();
     for listener in listeners {
         startup::log_listener(&listener, &config.listeners[listener.index]);
+        let metrics = admin.as_ref().map(|admin| &admin.metrics);
         let name = listener.bound.to_string().into();
+        let telemetry = ListenerTelemetry::new(name, metrics, access_log.clone());
         let listener_task = accept_loop(
             listener.bound.into_tokio(closer.as_ref())?,
-            name,
+            telemetry,
             listener.security,
             live_listeners[listener.index].subscribe(),
             drain.clone(),
         );
         drain.spawn(listener_task);
     }
-    let running = Running::new(config.clone(), again, live_listeners, certificates);
+    let running = Running::new(config.clone(), again, live_listeners, certificates, access_log);
+    let admin = admin.map(|admin| admin.start(filtered, closer.as_ref(), &upstream)).transpose()?;
     tokio::spawn(evict_loop(Arc::clone(&upstream)));
     tokio::spawn(summary_loop());
     tokio::spawn(heartbeat_loop(heartbeat));
@@ -228,10 +265,14 @@ async fn serve(
 
     shutdown.recv().await;
     state.stopping();
+    admin.iter().for_each(RunningAdmin::note_stopping);
     tracing::debug!("draining");
     if drain.drain(config.shutdown_timeout).await == Drained::TimedOut {
         let limit = humantime::format_duration(config.shutdown_timeout);
         tracing::warn!(after = %limit, "stopping with answers unfinished");
+    }
+    if let Some(admin) = admin {
+        admin.stop().await;
     }
     Ok(())
 }

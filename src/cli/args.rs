@@ -147,6 +147,8 @@ pub struct ServeArgs {
     pub(crate) runtime: RuntimeArgs,
     #[command(flatten)]
     pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) admin: AdminArgs,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -391,6 +393,17 @@ pub struct LogArgs {
     /// How much to log: denied requests are warnings, allowed requests are debug
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "DOCKER_PROXY_ACL_LOG_LEVEL")]
     pub log_level: LogLevel,
+    /// Write every request as a JSON object a line into this file, which SIGHUP has opened anew; - is standard output
+    #[arg(long, value_name = "FILE", env = "DOCKER_PROXY_ACL_ACCESS_LOG")]
+    pub access_log: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Watching")]
+pub struct AdminArgs {
+    /// Serve /metrics, /health and /ready here, for this machine alone: unix:///path or tcp://127.0.0.1:PORT
+    #[arg(long, value_name = "ADDR", env = "DOCKER_PROXY_ACL_ADMIN")]
+    pub admin: Option<String>,
 }
 
 /// The form of refusals.

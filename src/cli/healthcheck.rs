@@ -10,7 +10,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, Uri};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -22,7 +21,6 @@ use crate::config;
 use crate::config::settings::DockerEnv;
 use crate::http1::health_probe;
 use crate::net::{Address, ListenAddress};
-use crate::policy::ResponseKind;
 use crate::upstream::connection::IoStream;
 use crate::upstream::{Upstream, UpstreamConfig};
 
@@ -144,14 +142,7 @@ fn addresses(listeners: Vec<ListenAddress>) -> Result<Vec<Address>, String> {
 /// Asks the engine as the proxy does, TLS included.
 async fn ping_engine(config: &UpstreamConfig) -> Result<(), String> {
     let upstream = Upstream::new(config).map_err(|error| error.to_string())?;
-    let no_headers = HeaderMap::new();
-    let sent = upstream.get(Uri::from_static("/_ping"), &no_headers, ResponseKind::Bounded);
-    match tokio::time::timeout(TIMEOUT, sent).await {
-        Ok(Ok(answer)) if answer.status() == StatusCode::OK => Ok(()),
-        Ok(Ok(answer)) => Err(format!("it answered '{}' to /_ping", answer.status())),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(no_answer()),
-    }
+    upstream.ping(TIMEOUT).await
 }
 
 fn no_answer() -> String {

@@ -3,10 +3,12 @@
 use super::args::{self, AllowArgs, AnswerArgs, ListenArgs, LogArgs, ServeArgs, UpstreamArgs, ViewArgs};
 use super::help::names_table;
 use crate::config::settings::{
-    DockerEnv, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, TlsSettings, UpstreamSettings,
-    UpstreamTlsSettings, ViewSettings,
+    AdminSettings, DockerEnv, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, TlsSettings,
+    UpstreamSettings, UpstreamTlsSettings, ViewSettings,
 };
-use crate::config::{ConfigError, LogConfig, LogFormat, LogLevel, SandboxMode, Setting, Settings};
+use crate::config::{
+    AccessLogTarget, ConfigError, LogConfig, LogFormat, LogLevel, SandboxMode, Setting, Settings,
+};
 use crate::http1::synthetic::{ErrorFormat, ErrorPolicy};
 use crate::policy::Origin;
 
@@ -22,8 +24,19 @@ impl ServeArgs {
             threads: self.runtime.threads,
             watchdog: self.runtime.watchdog,
             log: self.log.settings(),
+            access_log: self.log.access_log(),
+            admin: self.admin_settings(),
             docker: DockerEnv::read(env),
         }
+    }
+
+    /// The operator's listener, whose socket is like the others; an empty variable is none.
+    fn admin_settings(&self) -> Option<AdminSettings> {
+        Some(AdminSettings {
+            address: self.admin.admin.clone().filter(|address| !address.is_empty())?,
+            socket_mode: self.socket.socket_mode,
+            socket_group: self.socket.socket_group.clone(),
+        })
     }
 
     fn listener_settings(&self) -> ListenerSettings {
@@ -135,6 +148,13 @@ impl LogArgs {
 pub(super) fn describe_each<'a>(errors: impl IntoIterator<Item = &'a ConfigError>) -> String {
     let lines: Vec<String> = errors.into_iter().map(describe).collect();
     lines.join("\nerror: ")
+}
+
+impl LogArgs {
+    /// Where the access log is to be written; an empty variable is nowhere.
+    fn access_log(&self) -> Option<AccessLogTarget> {
+        self.access_log.as_deref().and_then(AccessLogTarget::parse)
+    }
 }
 
 /// The error in the words of the command line.

@@ -29,6 +29,8 @@ const BESIDE_A_FILE: &[&str] = &[
     "watchdog",
     "log_format",
     "log_level",
+    "access_log",
+    "admin",
 ];
 
 /// The ids of the arguments that were given, as flags or as environment variables.
@@ -85,7 +87,9 @@ impl ServeArgs {
         let mut file =
             ConfigFile::read(path, &flags, DockerEnv::read(env)).map_err(|error| error.to_string())?;
         self.override_settings(&mut file.settings, flags);
-        for (id, setting) in [("upstream", Setting::Upstream), ("user", Setting::User)] {
+        for (id, setting) in
+            [("upstream", Setting::Upstream), ("user", Setting::User), ("admin", Setting::Admin)]
+        {
             if self.given.has(id) {
                 file.said_elsewhere(setting);
             }
@@ -130,6 +134,8 @@ impl ServeArgs {
         if given("watchdog") {
             settings.watchdog = flags.watchdog;
         }
+        settings.admin = flags.admin.or(settings.admin.take());
+        settings.access_log = flags.access_log.or(settings.access_log.take());
         if given("log_format") {
             settings.log.format = flags.log.format;
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::settings::Setting;
+use crate::admin::NotLocal;
 use crate::net::{Address, AddressError, ListenAddress};
 use crate::policy::UnknownName;
 use crate::policy::clients::{InvalidCertificatePattern, InvalidNetwork};
@@ -27,12 +28,14 @@ pub enum ConfigError {
     Selector(InvalidSelector),
     /// An invalid address, and which setting gave it.
     Address(Setting, AddressError),
-    /// A listener that is also the upstream.
-    Loop(Address),
-    /// The same listener twice.
-    Duplicate(ListenAddress),
+    /// A listener that is also the upstream, and which setting gave it.
+    Loop(Setting, Address),
+    /// The same listener twice, or one that is also the operator's.
+    Duplicate(Setting, ListenAddress),
     /// A setting that hides something, without a value.
     Empty(Setting),
+    /// The operator's listener can be reached from elsewhere.
+    Admin(NotLocal),
     /// A group that does not exist.
     Group(String),
     /// The user to become, and why the process cannot become that.
@@ -120,12 +123,15 @@ impl ConfigError {
             Self::Class(error) => format!("{}: {error}", spell(Setting::Redact)),
             Self::Selector(error) => format!("{}: {error}", spell(Setting::Only)),
             Self::Address(setting, error) => format!("{}: {error}", spell(*setting)),
-            Self::Loop(address) => format!(
+            Self::Admin(error) => format!("{}: {error}", spell(Setting::Admin)),
+            Self::Loop(setting, address) => format!(
                 "{} {address} is the upstream itself; choose another path or set {}",
-                spell(Setting::Listen),
+                spell(*setting),
                 spell(Setting::Upstream)
             ),
-            Self::Duplicate(address) => format!("{} {address} is given twice", spell(Setting::Listen)),
+            Self::Duplicate(setting, address) => {
+                format!("{} {address} is given twice, or is another listener's as well", spell(*setting))
+            }
             Self::Group(name) => format!(
                 "{}: /etc/group has no group '{name}'; name one that it has, or give its number",
                 spell(Setting::SocketGroup)
@@ -164,7 +170,8 @@ impl ConfigError {
             Self::Class(error) => (Setting::Redact, Some(error.given())),
             Self::Selector(error) => (Setting::Only, Some(error.given())),
             Self::Address(setting, error) => (*setting, Some(error.given())),
-            Self::Loop(_) | Self::Duplicate(_) => (Setting::Listen, None),
+            Self::Loop(setting, _) | Self::Duplicate(setting, _) => (*setting, None),
+            Self::Admin(_) => (Setting::Admin, None),
             Self::Empty(setting) => (*setting, Some("")),
             Self::Group(_) => (Setting::SocketGroup, None),
             Self::User(..) => (Setting::User, None),

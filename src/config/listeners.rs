@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::error::{ConfigError, ConfigProblem, Scope};
 use super::rights::{all, policy, policy_or_nothing};
 use super::settings::{
-    ClientSettings, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, Setting,
+    AdminSettings, ClientSettings, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, Setting,
 };
 use super::tls::TlsIntent;
 use super::{DEFAULT_LISTEN, DockerEnv, ListenerConfig};
+use crate::admin::AdminConfig;
 use crate::inbound::{ConnectionLimits, Limits, PaceLimits};
 use crate::net::unix::{SocketFile, SocketGroup};
 use crate::net::{Address, ListenAddr, ListenAddress};
@@ -74,7 +75,7 @@ impl Place<'_> {
     ) -> Result<ListenerConfig, ConfigError> {
         let (addr, tls) = match address {
             ListenAddress::Bind(address) if would_loop(self.common.upstream, &address) => {
-                return Err(ConfigError::Loop(address));
+                return Err(ConfigError::Loop(Setting::Listen, address));
             }
             ListenAddress::Inherited(name) => {
                 (ListenAddr::Inherited { name, plain_tcp: self.intent.plain_tcp() }, self.intent.files())
@@ -246,7 +247,7 @@ pub fn listen_addresses(listen: &[ListenSetting]) -> Result<Vec<ListenAddress>, 
         match address.parse() {
             Err(error) => errors.push(ConfigError::Address(*setting, error)),
             Ok(address) if addresses.iter().any(|known| same_listener(known, &address)) => {
-                errors.push(ConfigError::Duplicate(address));
+                errors.push(ConfigError::Duplicate(*setting, address));
             }
             Ok(address) => addresses.push(address),
         }
@@ -270,19 +271,47 @@ fn socket_group(given: Option<&str>, upstream: &Address) -> Result<SocketGroup, 
     }
 }
 
+/// Where the operator's listener listens.
+///
+/// # Errors
+/// If its address is invalid, is the engine's, or can be reached from other machines, or its group does not exist.
+pub(super) fn admin(
+    settings: &AdminSettings,
+    upstream: &Address,
+    user: Option<RunAs>,
+) -> Result<AdminConfig, ConfigError> {
+    let address: Address =
+        settings.address.parse().map_err(|error| ConfigError::Address(Setting::Admin, error))?;
+    if would_loop(upstream, &address) {
+        return Err(ConfigError::Loop(Setting::Admin, address));
+    }
+    let group = socket_group(settings.socket_group.as_deref(), upstream)?;
+    let owner = user.map(|user| user.uid);
+    let file = |path| SocketFile { path, mode: settings.socket_mode, group, owner };
+    AdminConfig::at(address, file).map_err(ConfigError::Admin)
+}
+
 /// Rejects listeners in one place, however it is written.
-pub(super) fn duplicates(listeners: &[Vec<ListenerConfig>]) -> Vec<ConfigProblem> {
+pub(super) fn duplicates(
+    listeners: &[Vec<ListenerConfig>],
+    admin: Option<&AdminConfig>,
+) -> Vec<ConfigProblem> {
     let mut seen: Vec<ListenAddress> = Vec::new();
     let mut problems = Vec::new();
     for (index, listeners) in listeners.iter().enumerate() {
         let addresses: Vec<ListenAddress> = listeners.iter().map(|one| one.addr.address()).collect();
         for address in &addresses {
             if seen.iter().any(|known| same_listener(known, address)) {
-                let error = ConfigError::Duplicate(address.clone());
+                let error = ConfigError::Duplicate(Setting::Listen, address.clone());
                 problems.push(ConfigProblem { scope: Scope::Listener(index), error });
             }
         }
         seen.extend(addresses);
+    }
+    let admin = admin.map(|admin| admin.addr.address());
+    if let Some(address) = admin.filter(|admin| seen.iter().any(|known| same_listener(known, admin))) {
+        let error = ConfigError::Duplicate(Setting::Admin, address);
+        problems.push(ConfigProblem { scope: Scope::Global, error });
     }
     problems
 }

@@ -21,6 +21,7 @@ pub use settings::{
     Settings, UpstreamSettings, ViewSettings,
 };
 
+use crate::admin::AdminConfig;
 use crate::http1::synthetic::ErrorPolicy;
 use crate::inbound::Limits;
 use crate::net::{Address, ListenAddr};
@@ -29,6 +30,7 @@ use crate::proxy::limits::RequestLimits;
 use crate::sandbox::privileges::{RunAs, RunAsGroup};
 use crate::sandbox::{Requirements, UpstreamKind};
 use crate::system::users;
+pub use crate::telemetry::access_log_writer::AccessLogTarget;
 pub use crate::telemetry::log::{LogConfig, LogFormat, LogLevel};
 use crate::tls::{ClientFiles, ServerFiles};
 use crate::upstream::UpstreamConfig;
@@ -41,6 +43,8 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// The engine behind them all.
     pub upstream: UpstreamConfig,
+    /// Where the operator's listener listens; `None` is nowhere.
+    pub admin: Option<AdminConfig>,
     /// Who it becomes once its listeners are bound; `None` is who started it.
     pub user: Option<RunAs>,
     /// Whether it gives up what it does not need.
@@ -53,6 +57,8 @@ pub struct Config {
     pub watchdog: Option<Duration>,
     /// How it logs.
     pub log: LogConfig,
+    /// Where the access log is written; `None` is nowhere.
+    pub access_log: Option<AccessLogTarget>,
     /// The file that it was read from, which is read again on a signal; `None` if flags say everything.
     pub file: Option<PathBuf>,
 }
@@ -101,16 +107,19 @@ impl Config {
         let upstream = upstream(&settings.upstream, &settings.docker).map_err(&mut note);
         let user = settings.user.as_deref().map(run_as).transpose().map_err(&mut note);
         let (Ok(upstream), Ok(user)) = (upstream, user) else { return Err(problems) };
+        let admin = settings.admin.as_ref().map(|admin| listeners::admin(admin, &upstream.address, user));
+        let admin = admin.and_then(|admin| admin.map_err(&mut note).ok());
         let common = Common { upstream: &upstream.address, user, docker: &settings.docker };
         let tables = settings.listeners.iter().enumerate();
         let listeners: Vec<Vec<ListenerConfig>> =
             tables.map(|(index, table)| listeners(index, table, &common, &mut problems)).collect();
-        problems.extend(duplicates(&listeners));
+        problems.extend(duplicates(&listeners, admin.as_ref()));
         if !problems.is_empty() {
             return Err(problems);
         }
         Ok(Self {
             listeners: listeners.into_iter().flatten().collect(),
+            admin,
             upstream,
             user,
             sandbox: settings.sandbox,
@@ -118,6 +127,7 @@ impl Config {
             threads: settings.threads,
             watchdog: Some(settings.watchdog).filter(|limit| !limit.is_zero()),
             log: settings.log,
+            access_log: settings.access_log.clone(),
             file: None,
         })
     }
@@ -133,6 +143,8 @@ impl Config {
             one("threads", self.threads != new.threads),
             one("watchdog", self.watchdog != new.watchdog),
             one("log_format or log_level", self.log != new.log),
+            one("access_log", self.access_log != new.access_log),
+            one("admin", self.admin != new.admin),
         ];
         let with_address = |listeners: &'_ [ListenerConfig], wanted: &ListenerConfig| {
             listeners.iter().find(|one| one.addr.address() == wanted.addr.address()).cloned()
@@ -158,10 +170,17 @@ impl Config {
     /// What the process still does after its start.
     pub fn sandbox_requirements(&self) -> Requirements {
         Requirements {
-            unlink_dirs: self.listeners.iter().filter_map(|one| one.addr.socket_directory()).collect(),
+            unlink_dirs: self.listen_addrs().filter_map(ListenAddr::socket_directory).collect(),
             read_dirs: self.directories_read_later(),
+            append_dirs: self.access_log.as_ref().and_then(AccessLogTarget::directory).into_iter().collect(),
+            reads_usage: self.admin.is_some(),
             upstream: UpstreamKind::of(&self.upstream.address),
         }
+    }
+
+    /// Every address that is listened on.
+    fn listen_addrs(&self) -> impl Iterator<Item = &ListenAddr> {
+        self.listeners.iter().map(|one| &one.addr).chain(self.admin.iter().map(|admin| &admin.addr))
     }
 
     /// The directories that files are read from after the start: that of the configuration file, and those of

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::http1::synthetic::ErrorPolicy;
 use crate::policy::Origin;
+use crate::telemetry::access_log_writer::AccessLogTarget;
 use crate::telemetry::log::LogConfig;
 
 /// All that can be set.
@@ -17,6 +18,8 @@ pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
     /// The engine.
     pub upstream: UpstreamSettings,
+    /// The operator's listener; `None` is none.
+    pub admin: Option<AdminSettings>,
     /// The user to become, `NAME|UID[:GROUP|GID]`.
     pub user: Option<String>,
     /// Whether the process gives up what it does not need.
@@ -29,8 +32,21 @@ pub struct Settings {
     pub watchdog: Duration,
     /// How to log.
     pub log: LogConfig,
+    /// Where the access log is written; `None` is nowhere.
+    pub access_log: Option<AccessLogTarget>,
     /// What Docker's own environment variables say.
     pub docker: DockerEnv,
+}
+
+/// The operator's listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where it listens.
+    pub address: String,
+    /// Permission bits of a Unix socket.
+    pub socket_mode: u32,
+    /// Its group, a name or a number.
+    pub socket_group: Option<String>,
 }
 
 /// Listeners with the same settings: those of the flags, or one table of a file.
@@ -254,6 +270,8 @@ pub enum Setting {
     UpstreamTlsCert,
     /// Its key.
     UpstreamTlsKey,
+    /// Where the operator's listener listens.
+    Admin,
     /// The user to become.
     User,
 }
@@ -285,6 +303,7 @@ impl Setting {
             Self::UpstreamTlsCaCert => "upstream-tlscacert",
             Self::UpstreamTlsCert => "upstream-tlscert",
             Self::UpstreamTlsKey => "upstream-tlskey",
+            Self::Admin => "admin",
             Self::User => "user",
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use http_body::{Body, Frame};
 use thiserror::Error;
 
 use super::redact::{FilterError, Redactor};
+use super::stats::Stats;
 
 /// How much of an answer is filtered before other connections have their turn, in bytes. A piece takes about a
 /// tenth of a millisecond.
@@ -38,17 +40,19 @@ pub struct FilteredBody<B> {
     /// Whether others have their turn before the next piece. An end does not wait for that.
     yields: bool,
     ended: bool,
+    stats: Arc<Stats>,
 }
 
 impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
-    /// Takes `body` through all `passes`, one after the other.
-    pub fn new(body: B, passes: Vec<Redactor>) -> Self {
-        Self { body, passes, pending: Bytes::new(), first: VecDeque::new(), yields: false, ended: false }
+    /// Takes `body` through all `passes`, one after the other, and counts what that comes to.
+    pub fn new(body: B, passes: Vec<Redactor>, stats: Arc<Stats>) -> Self {
+        let (pending, first) = (Bytes::new(), VecDeque::new());
+        Self { body, passes, pending, first, yields: false, ended: false, stats }
     }
 
     /// What is left of a body that was read to its end and judged whole.
-    pub fn judged(body: B, shown: Bytes) -> Self {
-        Self { first: VecDeque::from([shown]), ended: true, ..Self::new(body, Vec::new()) }
+    pub fn judged(body: B, shown: Bytes, stats: Arc<Stats>) -> Self {
+        Self { first: VecDeque::from([shown]), ended: true, ..Self::new(body, Vec::new(), stats) }
     }
 
     /// Waits until something of the answer can go on, or its end.
@@ -93,7 +97,10 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
     fn filter_piece(&mut self) -> Result<Option<Bytes>, BodyError> {
         let piece = self.pending.split_to(self.pending.len().min(PIECE));
         self.yields = true;
-        let left = self.push(piece).map_err(|error| self.end_with(error))?;
+        self.stats.note_bytes(piece.len());
+        let pushed = self.push(piece);
+        self.passes.iter_mut().for_each(|pass| self.stats.note_left_out(pass.take_left_out()));
+        let left = pushed.map_err(|error| self.end_with(error))?;
         Ok((!left.is_empty()).then_some(left))
     }
 
@@ -111,13 +118,18 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
 
     fn finish(&mut self) -> Result<(), BodyError> {
         self.ended = true;
-        Ok(self.passes.iter_mut().try_for_each(Redactor::finish)?)
+        let finished = self.passes.iter_mut().try_for_each(Redactor::finish);
+        finished.map_err(|error| self.end_with(error))
     }
 
     fn end_with(&mut self, error: impl Into<BodyError>) -> BodyError {
         self.ended = true;
         self.pending = Bytes::new();
-        error.into()
+        let error = error.into();
+        if let BodyError::Filter(_) = error {
+            self.stats.note_failure();
+        }
+        error
     }
 }
 
@@ -142,8 +154,6 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> Body for FilteredBod
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http_body_util::{BodyExt, Full};
 
     use super::super::json::Framing;
@@ -155,7 +165,11 @@ mod tests {
     fn filtered(text: String) -> FilteredBody<impl Body<Data = Bytes, Error = BodyError> + Unpin> {
         let plan = Plan::new(Redaction::new(Classes::ALL, vec![], vec![]), Visibility::default());
         let redactor = Redactor::new(Arc::new(plan), Framing::Document, Lists::None);
-        FilteredBody::new(Full::new(Bytes::from(text)).map_err(|never| match never {}), vec![redactor])
+        FilteredBody::new(
+            Full::new(Bytes::from(text)).map_err(|never| match never {}),
+            vec![redactor],
+            Arc::default(),
+        )
     }
 
     #[test]
@@ -189,7 +203,8 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_body_that_was_judged_whole_that_alone_comes() {
-        let judged = FilteredBody::judged(filtered("read before".to_owned()), Bytes::from("shown"));
+        let judged =
+            FilteredBody::judged(filtered("read before".to_owned()), Bytes::from("shown"), Arc::default());
         assert_eq!(judged.collect().await.unwrap().to_bytes(), "shown");
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::body::BodyError;
 use super::json::{Event as Token, Framing, Kind, Tokenizer};
 use super::lookup::Lookup;
 use super::redact::{FilterError, MAX_ITEM, Reason};
+use super::stats::{LeftOut, Stats};
 use crate::policy::CanonicalPath;
 use crate::policy::object::Object;
 use crate::policy::redaction::ATTRIBUTES;
@@ -204,11 +206,12 @@ pub struct VisibleEvents<B> {
     /// `None` while it decides.
     decider: Option<Decider>,
     deciding: Option<Decision>,
+    stats: Arc<Stats>,
 }
 
 impl<B> VisibleEvents<B> {
-    /// The events of `body`, judged by asking the engine with a version prefix.
-    pub fn new(body: B, lookup: Lookup, prefix: String) -> Self {
+    /// The events of `body`, judged by asking the engine with a version prefix; those left out are counted.
+    pub fn new(body: B, lookup: Lookup, prefix: String, stats: Arc<Stats>) -> Self {
         let decider =
             Decider { lookup, prefix, visible: HashSet::new(), hidden: HashSet::new(), has_begun: false };
         Self {
@@ -217,6 +220,7 @@ impl<B> VisibleEvents<B> {
             whole: VecDeque::new(),
             decider: Some(decider),
             deciding: None,
+            stats,
         }
     }
 }
@@ -237,6 +241,7 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> Body for VisibleEven
                 if is_shown {
                     return Poll::Ready(Some(Ok(Frame::data(event))));
                 }
+                this.stats.note_left_out(LeftOut { hidden: 1, redacted: 0 });
             }
             if let Some(event) = this.whole.pop_front() {
                 if let Some(mut decider) = this.decider.take() {

@@ -12,4 +12,5 @@ pub mod memo;
 mod plan;
 pub mod redact;
 pub mod response;
+pub mod stats;
 mod table;

@@ -14,6 +14,7 @@ pub use super::items::MAX_ITEM;
 use super::json::{self, Event, Framing, JsonError, Kind, MAX_DEPTH, Tokenizer};
 use super::memo::Recall;
 pub use super::plan::Plan;
+use super::stats::LeftOut;
 use super::table::{Member, OTHER, Word};
 use crate::policy::redaction::{Entries, Handling, PLAIN_ACTIONS};
 use crate::policy::visibility::Lists;
@@ -157,6 +158,7 @@ pub struct Redactor {
     recall: Option<Recall>,
     /// The item of the whole list that is being read, if it is to be kept.
     to_keep: Option<ToKeep>,
+    left_out: LeftOut,
 }
 
 /// An item that has begun in the chunk at hand.
@@ -193,6 +195,7 @@ impl Redactor {
             failed: None,
             recall: None,
             to_keep: None,
+            left_out: LeftOut::default(),
         }
     }
 
@@ -234,6 +237,11 @@ impl Redactor {
         }
         self.before += chunk.len() as u64;
         result
+    }
+
+    /// What it has left out since this was last called.
+    pub fn take_left_out(&mut self) -> LeftOut {
+        std::mem::take(&mut self.left_out)
     }
 
     /// The end of the answer.
@@ -350,6 +358,10 @@ impl Redactor {
                 _ => self.plan.names(name),
             };
             if !stays {
+                match filter {
+                    Filter::Naming => self.left_out.hidden += 1,
+                    _ => self.left_out.redacted += 1,
+                }
                 self.drop_whole(self.tokens.depth());
                 if self.skip_scalar(chunk) {
                     self.take(chunk, self.tokens.position(), out)?;
@@ -410,6 +422,7 @@ impl Redactor {
             (Some(_), kind) => {
                 self.take(chunk, self.tokens.position() - 1, out)?;
                 out.extend_from_slice(empty(kind));
+                self.left_out.redacted += u64::from(kind != Kind::Null);
                 self.drop_whole(self.depth_around(kind));
                 return Ok(());
             }
@@ -465,7 +478,10 @@ impl Redactor {
         match kind {
             Kind::String => self.hold_whole(depth, Purpose::Text(entries, self.held.len())),
             Kind::Object => self.hold_whole(depth, Purpose::Named(entries, Name::default())),
-            _ => self.drop_whole(depth),
+            _ => {
+                self.left_out.redacted += 1;
+                self.drop_whole(depth);
+            }
         }
         Ok(())
     }
@@ -473,6 +489,7 @@ impl Redactor {
     /// An item of a list begins: what it becomes is put aside until it is known to be visible.
     fn begin_listed(&mut self, kind: Kind, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
         if kind != Kind::Object {
+            self.left_out.hidden += 1;
             self.drop_whole(self.depth_around(kind));
             return Ok(());
         }
@@ -508,6 +525,7 @@ impl Redactor {
     /// The item at hand has ended and nothing has made it visible.
     fn leave_item_out(&mut self, out: &mut Vec<u8>) {
         self.item = None;
+        self.left_out.hidden += 1;
         self.turn_aside(true, out);
         self.aside.clear();
     }
@@ -620,6 +638,8 @@ impl Redactor {
     fn end_item(&mut self, stays: bool, out: &mut Vec<u8>) {
         if stays {
             self.let_held_go(out);
+        } else {
+            self.left_out.redacted += 1;
         }
         self.held.clear();
         self.comma = None;
@@ -630,6 +650,7 @@ impl Redactor {
         match action.split_once(':') {
             Some((name, _)) if !PLAIN_ACTIONS.contains(&name) => {
                 out.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+                self.left_out.redacted += 1;
             }
             _ => out.extend_from_slice(&self.held),
         }

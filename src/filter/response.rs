@@ -18,6 +18,7 @@ use super::json::Framing;
 use super::lookup::{Lookup, LookupError, NotShown};
 use super::memo::Memo;
 use super::redact::{Plan, Redactor};
+use super::stats::Stats;
 use crate::policy::object::Object;
 use crate::policy::visibility::Lists;
 use crate::policy::{Allowed, Body, Endpoint, View};
@@ -72,6 +73,7 @@ pub struct Filter {
     memo: Arc<Memo>,
     /// Decides whether an object is shown; `None` if all are.
     lookup: Option<Lookup>,
+    stats: Arc<Stats>,
 }
 
 /// What of an answer is left out because of what it names, found out before the engine is asked for it.
@@ -117,8 +119,9 @@ pub enum Shown {
 }
 
 impl Filter {
-    /// The filter for a view, which asks the engine what objects are called; `None` if the view shows everything.
-    pub fn new(view: &View, upstream: &Arc<Upstream>) -> Option<Self> {
+    /// The filter for a view, which asks the engine what objects are called, and counts what filtering comes to;
+    /// `None` if the view shows everything.
+    pub fn new(view: &View, upstream: &Arc<Upstream>, stats: &Arc<Stats>) -> Option<Self> {
         if view.is_whole() {
             return None;
         }
@@ -128,7 +131,12 @@ impl Filter {
             plan: Arc::new(Plan::new(view.redaction.clone(), visibility.clone())),
             memo: Arc::default(),
             lookup: (!visibility.is_everything()).then(lookup),
+            stats: Arc::clone(stats),
         })
+    }
+
+    fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
     }
 
     /// What to ask the engine for instead of what the client named; `None` if that can stay.
@@ -190,13 +198,13 @@ impl Filter {
         let is_answer = response.status().is_success();
         let (mut head, mut body) = response.into_parts();
         let is_text = is_error(head.status) && content_type(&head.headers).is_some_and(is_text);
-        check(&head.headers, is_text)?;
+        check(&head.headers, is_text).inspect_err(|_| self.stats.note_failure())?;
         for name in &ABOUT_THE_BYTES {
             head.headers.remove(name);
         }
         if is_text {
             let text = message(&mut body).await?;
-            let body = Box::new(FilteredBody::judged(Source::Answer(body), text));
+            let body = Box::new(FilteredBody::judged(Source::Answer(body), text, self.stats()));
             return Ok(Shown::Filtered(Response::from_parts(head, body)));
         }
         let passes = if is_answer {
@@ -206,11 +214,12 @@ impl Filter {
         };
         let source = match &self.lookup {
             Some(lookup) if is_answer && endpoint.is_events() => {
-                Source::Events(Box::new(VisibleEvents::new(body, lookup.clone(), allowed.prefix())))
+                let stats = self.stats();
+                Source::Events(Box::new(VisibleEvents::new(body, lookup.clone(), allowed.prefix(), stats)))
             }
             _ => Source::Answer(body),
         };
-        let mut body = Box::new(FilteredBody::new(source, passes));
+        let mut body = Box::new(FilteredBody::new(source, passes, self.stats()));
         if framing == Framing::Document {
             body.begin().await.map_err(Unfilterable::Body)?;
         }

@@ -16,6 +16,8 @@ use crate::http1::synthetic::SyntheticResponse;
 use crate::net::{Listener, Socket};
 use crate::system::drain::Drain;
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::telemetry::listener::{ListenerTelemetry, OpenConnection};
+use crate::telemetry::metrics::Limit;
 use crate::tls::TlsAcceptor;
 
 /// What the clients of a listener speak.
@@ -27,11 +29,11 @@ pub enum ListenerSecurity {
     Tls(TlsAcceptor),
 }
 
-/// Accepts clients until the program drains, then closes the listener. `name` is the listener's address,
-/// for the log, and `serving` what is done for its clients.
+/// Accepts clients until the program drains, then closes the listener. `telemetry` is what is told of it, and
+/// `serving` what is done for its clients.
 pub async fn accept_loop(
     listener: Listener,
-    name: Arc<str>,
+    telemetry: Arc<ListenerTelemetry>,
     security: ListenerSecurity,
     serving: watch::Receiver<Arc<Serving>>,
     drain: Drain,
@@ -49,7 +51,7 @@ pub async fn accept_loop(
                 backoff = backoff.on_success();
                 let context = ConnectionContext {
                     session: Session::new(serving.clone()),
-                    client: Client { peer: Arc::new(peer), listener: Arc::clone(&name) },
+                    client: Client { peer: Arc::new(peer), listener: Arc::clone(&telemetry) },
                     heads: Arc::clone(&heads),
                     drain: drain.clone(),
                     disconnect: socket.disconnect_watcher(),
@@ -71,6 +73,7 @@ fn spawn_connection(
 ) {
     match limiter.try_acquire(&context.client.peer, context.session.limits().connections) {
         Ok(permit) => {
+            let permit = (permit, context.client.listener.connection_opened());
             let drain = context.drain.clone();
             drain.spawn(run_connection(socket, context, security.clone(), permit));
         }
@@ -82,7 +85,7 @@ async fn run_connection(
     socket: Socket,
     context: ConnectionContext,
     security: ListenerSecurity,
-    permit: Permit,
+    permit: (Permit, OpenConnection),
 ) {
     match security {
         ListenerSecurity::Plain => serve_connection(socket, context).await,
@@ -99,6 +102,10 @@ fn reject(
     security: &ListenerSecurity,
     exceeded: LimitExceeded,
 ) {
+    context.client.listener.limit_reached(match exceeded {
+        LimitExceeded::Listener(_) => Limit::MaxConnections,
+        LimitExceeded::User(_) => Limit::MaxConnectionsPerUid,
+    });
     let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Limited);
     entry.error = Some(exceeded.to_string());
     // Who speaks TLS could not read it.

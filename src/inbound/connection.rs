@@ -31,6 +31,7 @@ use crate::proxy::service::Service;
 use crate::proxy::state::{ConnectionState, CutOff, Phase};
 use crate::system::drain::Drain;
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::telemetry::metrics::Limit;
 
 /// How long a connection must have been without a request until hyper is dropped. To have it back costs
 /// a small part of a request (benches/README.md), and soon dropped means that its memory serves others.
@@ -201,6 +202,10 @@ fn look(context: &ConnectionContext, state: &ConnectionState) -> Look {
 
 /// Has it said in the log why the connection ends, and its bytes thrown away.
 fn cut_off(too_slow: TooSlow, context: &ConnectionContext, state: &ConnectionState) {
+    context.client.listener.limit_reached(match too_slow {
+        TooSlow::Stalled(_) => Limit::StallTimeout,
+        TooSlow::BelowMinRate(_) => Limit::MinRate,
+    });
     state.cut_off(CutOff::TooSlow(too_slow.to_string()));
     if state.phase() == Phase::Idle {
         // Only the end of an answer waits for the client, and its line is written.
@@ -248,6 +253,11 @@ fn reject(error: HeadError, line: Option<RequestLine<'_>>, context: &ConnectionC
         HeadError::NoRoom => (Outcome::Limited, "a head of at most 2 KiB always has room"),
         _ => (Outcome::Rejected, "no -a allows it"),
     };
+    match error {
+        HeadError::NoRoom => context.client.listener.limit_reached(Limit::Heads),
+        HeadError::Timeout => context.client.listener.limit_reached(Limit::HeaderTimeout),
+        _ => {}
+    }
     let mut entry = match asked {
         Some((method, path)) => AccessLogEntry::begin(&context.client, &method, &path),
         None => AccessLogEntry::without_request(&context.client, outcome),

@@ -10,6 +10,7 @@ use crate::http1::health_probe;
 use crate::http1::synthetic::SyntheticResponse;
 use crate::net::{Peer, Socket};
 use crate::telemetry::access_log::{AccessLogEntry, Ended, Outcome};
+use crate::telemetry::metrics::Limit;
 use crate::tls::{FailedHandshake, HandshakeError, TlsAcceptor};
 
 /// The first byte of TLS: a record of the type `handshake` (RFC 8446 section 5.1).
@@ -56,6 +57,7 @@ pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: Conn
     };
     match handshake {
         Ok(Ok((stream, identity))) => {
+            context.client.listener.tls_handshake("ok");
             if let Some(identity) = identity {
                 let peer = Peer::clone(&context.client.peer).with_identity(identity);
                 context.client.peer = Arc::new(peer);
@@ -83,6 +85,11 @@ async fn peek(socket: &Socket) -> Option<Rejection> {
 
 async fn reject(rejection: &Rejection, socket: Option<Socket>, context: &ConnectionContext) {
     let response = rejection.response();
+    let listener = &context.client.listener;
+    listener.tls_handshake(rejection.kind());
+    if let Rejection::Timeout = rejection {
+        listener.limit_reached(Limit::HeaderTimeout);
+    }
     let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Rejected);
     entry.error = Some(rejection.to_string());
     entry.hint = rejection.hint().map(str::to_owned);
@@ -113,6 +120,18 @@ impl Rejection {
             Self::PeerClosed | Self::HealthProbe => true,
             Self::Tls(error) => error.is_peer_closed(),
             Self::PlainHttp | Self::NotTls | Self::Timeout => false,
+        }
+    }
+
+    /// The one word that the metrics have for it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::PlainHttp => "plain_http",
+            Self::HealthProbe => "health_probe",
+            Self::NotTls => "not_tls",
+            Self::PeerClosed => "peer_closed",
+            Self::Tls(error) => error.kind(),
+            Self::Timeout => "timeout",
         }
     }
 

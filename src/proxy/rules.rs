@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::filter::response::Filter;
+use crate::filter::stats::Stats;
 use crate::net::Peer;
 use crate::policy::clients::{Certificate, ClientRule, Identity};
 use crate::policy::{ListenerPolicy, Policy};
@@ -27,10 +28,11 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Makes a listener's policy ready; its views ask `upstream` what objects are called.
-    pub fn new(listener: Arc<ListenerPolicy>, upstream: &Arc<Upstream>) -> Self {
+    /// Makes a listener's policy ready; its views ask `upstream` what objects are called, and count in `stats`
+    /// what filtering comes to.
+    pub fn new(listener: Arc<ListenerPolicy>, upstream: &Arc<Upstream>, stats: &Arc<Stats>) -> Self {
         let ready = |policy: &Arc<Policy>, rule| {
-            let filter = Filter::new(&policy.view, upstream);
+            let filter = Filter::new(&policy.view, upstream, stats);
             Arc::new(ClientPolicy { policy: Arc::clone(policy), filter, rule })
         };
         let of_rule = |rule: &ClientRule| ready(&rule.policy, Some(rule.client.to_string().into()));

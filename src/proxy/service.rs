@@ -19,6 +19,7 @@ use crate::http1::synthetic::{ErrorPolicy, SyntheticResponse};
 use crate::net::Peer;
 use crate::policy::{Allowed, Denied, Endpoint, Origin, Reason, ResponseKind, Verdict};
 use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
+use crate::telemetry::metrics::Limit;
 use crate::upstream::body::UpstreamBody;
 use crate::upstream::{Upstream, UpstreamError};
 
@@ -85,7 +86,7 @@ impl Service {
     ) -> Response<ResponseBody> {
         let filter = rights.filter.as_ref();
         pending.in_flight.expect(allowed.endpoint);
-        pending.entry.forward(allowed.endpoint.name);
+        pending.entry.forward(allowed.endpoint);
         pending.entry.note_left_out(&allowed.query.left_out);
         let Some(target) = allowed.target() else {
             pending.entry.outcome = Outcome::Rejected;
@@ -225,6 +226,12 @@ impl Service {
         mut pending: Pending,
     ) -> Response<ResponseBody> {
         let format = self.errors.format(request.version());
+        pending.entry.limit_reached(match exceeded {
+            RequestLimitExceeded::Requests(_) => Limit::MaxRequests,
+            RequestLimitExceeded::ClientRequests(_) => Limit::MaxRequestsOfClient,
+            RequestLimitExceeded::Load(_) => Limit::MaxLoad,
+            RequestLimitExceeded::ClientLoad(_) => Limit::MaxLoadOfClient,
+        });
         pending.entry.endpoint = Some(allowed.endpoint.name);
         pending.entry.outcome = Outcome::Limited;
         pending.entry.ended = Ended::Complete;

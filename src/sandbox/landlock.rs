@@ -39,6 +39,7 @@ fn restrict(requirements: &Requirements) -> Result<RestrictionStatus, RulesetErr
         .create()?
         .add_rules(path_beneath_rules(&requirements.unlink_dirs, AccessFs::RemoveFile))?
         .add_rules(path_beneath_rules(readable(requirements), AccessFs::ReadFile))?
+        .add_rules(path_beneath_rules(&requirements.append_dirs, AccessFs::WriteFile | AccessFs::MakeReg))?
         .add_rules(ports(requirements.upstream).iter().map(|port| Ok::<_, RulesetError>(connect(*port))))?
         .restrict_self()
 }
@@ -93,7 +94,13 @@ mod tests {
     use super::*;
 
     fn requirements(upstream: UpstreamKind) -> Requirements {
-        Requirements { unlink_dirs: vec![], read_dirs: vec![], upstream }
+        Requirements {
+            unlink_dirs: vec![],
+            read_dirs: vec![],
+            append_dirs: vec![],
+            reads_usage: false,
+            upstream,
+        }
     }
 
     #[test]

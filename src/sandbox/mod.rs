@@ -22,6 +22,11 @@ pub struct Requirements {
     /// The directories in which it reads files again later, such as certificates: a file that is renewed
     /// is often a new one.
     pub read_dirs: Vec<PathBuf>,
+    /// The directories in which it opens a file again later to append to it, or makes it: that of the access log,
+    /// which is put aside and made anew.
+    pub append_dirs: Vec<PathBuf>,
+    /// Whether it reads what it takes of its machine, from files of proc(5) that are open.
+    pub reads_usage: bool,
     /// How it connects to the engine.
     pub upstream: UpstreamKind,
 }

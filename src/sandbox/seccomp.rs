@@ -49,6 +49,10 @@ enum When {
     UpstreamIsNamed,
     /// Files are read again later.
     FilesAreRead,
+    /// The access log's file is opened again later.
+    LogsAreAppendedTo,
+    /// What the process takes of its machine is read.
+    UsageIsRead,
 }
 
 /// A system call by its number, and what its arguments must be: all of these.
@@ -70,6 +74,18 @@ const KIND: i32 = 0xf;
 /// Any way of opening a file that could change it, by open(2). `O_TMPFILE` contains `O_DIRECTORY`.
 const WRITE_FLAGS: i32 =
     libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC | (libc::O_TMPFILE & !libc::O_DIRECTORY);
+
+/// The one way of opening a file to write: to append to it, and not through a link. It is `APPEND` of
+/// `telemetry/log_file.rs`, which a test of the access log holds to it.
+const APPEND_FLAGS: i32 = libc::O_WRONLY
+    | libc::O_APPEND
+    | libc::O_CREAT
+    | libc::O_CLOEXEC
+    | libc::O_NOFOLLOW
+    | libc::O_NONBLOCK
+    | libc::O_NOCTTY;
+/// What rustix adds to all flags, and which means nothing on a machine of 64 bits.
+const LARGE_FILE: i32 = rustix::fs::OFlags::LARGEFILE.bits().cast_signed();
 
 /// The policy.
 const ALLOWED: &[CallGroup] = &[
@@ -238,6 +254,17 @@ const ALLOWED: &[CallGroup] = &[
             Call(libc::SYS_readlink, &[]),
         ],
     },
+    // The access log's file, after it was put aside: it is looked at before it is used.
+    CallGroup {
+        when: When::LogsAreAppendedTo,
+        calls: &[Call(libc::SYS_openat, &[Bits(2, !LARGE_FILE, APPEND_FLAGS)]), Call(libc::SYS_fstat, &[])],
+    },
+    // Figures for the metrics, from files that are open: memory, and a list of descriptors. The clock of the
+    // process is no file.
+    CallGroup {
+        when: When::UsageIsRead,
+        calls: &[Call(libc::SYS_pread64, &[]), Call(libc::SYS_getdents64, &[]), Call(libc::SYS_lseek, &[])],
+    },
     // getaddrinfo(3): the resolver's datagrams, nscd's or systemd-resolved's socket, and libraries that
     // /etc/nsswitch.conf names. Its netlink socket, which asks for the kinds of addresses that this host
     // has, it can do without.
@@ -299,6 +326,8 @@ fn is_needed(when: When, requirements: &Requirements) -> bool {
         When::UpstreamIsUnix => requirements.upstream == UpstreamKind::Unix,
         When::UpstreamIsTcp => matches!(requirements.upstream, UpstreamKind::Ip(_) | UpstreamKind::Name(_)),
         When::UpstreamIsNamed => matches!(requirements.upstream, UpstreamKind::Name(_)),
+        When::LogsAreAppendedTo => !requirements.append_dirs.is_empty(),
+        When::UsageIsRead => requirements.reads_usage,
         When::FilesAreRead => {
             !requirements.read_dirs.is_empty() || matches!(requirements.upstream, UpstreamKind::Name(_))
         }
@@ -335,6 +364,8 @@ mod tests {
         rules(&Requirements {
             unlink_dirs: vec![],
             read_dirs: read_dirs.iter().map(Into::into).collect(),
+            append_dirs: vec![],
+            reads_usage: false,
             upstream,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::ListenerConfig;
+use crate::filter::stats::Stats;
 use crate::inbound::Serving;
 use crate::proxy::limits::RequestLimiter;
 use crate::proxy::rules::Rules;
@@ -15,6 +16,8 @@ use crate::upstream::Upstream;
 pub struct LiveListener {
     upstream: Arc<Upstream>,
     limiter: Arc<RequestLimiter>,
+    /// What filtering its answers came to so far.
+    filtered: Arc<Stats>,
     serving: watch::Sender<Arc<Serving>>,
 }
 
@@ -22,8 +25,9 @@ impl LiveListener {
     /// A listener that does what a configuration says.
     pub fn new(config: &ListenerConfig, upstream: &Arc<Upstream>) -> Self {
         let limiter = RequestLimiter::new(config.requests);
-        let serving = watch::Sender::new(serving(config, upstream, &limiter));
-        Self { upstream: Arc::clone(upstream), limiter, serving }
+        let filtered = Arc::default();
+        let serving = watch::Sender::new(serving(config, upstream, &limiter, &filtered));
+        Self { upstream: Arc::clone(upstream), limiter, filtered, serving }
     }
 
     /// What it does, for whoever serves its clients.
@@ -31,15 +35,25 @@ impl LiveListener {
         self.serving.subscribe()
     }
 
+    /// What filtering its answers came to so far, whatever configuration they had.
+    pub fn filtered(&self) -> Arc<Stats> {
+        Arc::clone(&self.filtered)
+    }
+
     /// Has it do from now on what another configuration says. What is in flight goes on, and counts.
     pub fn replace(&self, config: &ListenerConfig) {
         self.limiter.set_limits(config.requests);
-        self.serving.send_replace(serving(config, &self.upstream, &self.limiter));
+        self.serving.send_replace(serving(config, &self.upstream, &self.limiter, &self.filtered));
     }
 }
 
-fn serving(config: &ListenerConfig, upstream: &Arc<Upstream>, limiter: &Arc<RequestLimiter>) -> Arc<Serving> {
-    let rules = Rules::new(Arc::clone(&config.policy), upstream);
+fn serving(
+    config: &ListenerConfig,
+    upstream: &Arc<Upstream>,
+    limiter: &Arc<RequestLimiter>,
+    filtered: &Arc<Stats>,
+) -> Arc<Serving> {
+    let rules = Rules::new(Arc::clone(&config.policy), upstream, filtered);
     let service = Service::new(rules, Arc::clone(upstream), Arc::clone(limiter), config.errors);
     Arc::new(Serving { service: Arc::new(service), limits: config.limits })
 }

@@ -9,6 +9,7 @@ use super::supervision::ServiceState;
 use super::{ReadConfig, startup};
 use crate::config::Config;
 use crate::system::signals::ReloadSignal;
+use crate::telemetry::access_log_writer::AccessLogWriter;
 use crate::tls::{Reload, ReloadTrigger};
 
 /// What runs, as far as it can be reloaded.
@@ -17,6 +18,7 @@ pub struct Running {
     again: ReadConfig,
     listeners: Vec<LiveListener>,
     certificates: Vec<Arc<dyn Reload>>,
+    access_log: Option<AccessLogWriter>,
 }
 
 impl Running {
@@ -26,26 +28,28 @@ impl Running {
         again: ReadConfig,
         listeners: Vec<LiveListener>,
         certificates: Vec<Arc<dyn Reload>>,
+        access_log: Option<AccessLogWriter>,
     ) -> Self {
-        Self { config: Mutex::new(config), again, listeners, certificates }
+        Self { config: Mutex::new(config), again, listeners, certificates, access_log }
     }
 
     fn reload(&self, trigger: ReloadTrigger) {
         if trigger == ReloadTrigger::Signal {
-            self.reload_config();
+            let reopened = self.access_log.as_ref().is_some_and(AccessLogWriter::reopen);
+            let reloaded = self.reload_config();
+            if !reopened && !reloaded && self.certificates.is_empty() {
+                tracing::info!(
+                    "nothing to reload: there is no configuration file, no certificate and no file of an access log"
+                );
+            }
         }
         self.certificates.iter().for_each(|certificate| certificate.reload(trigger));
     }
 
-    /// Takes up what can be while it runs. What is invalid changes nothing.
-    fn reload_config(&self) {
+    /// Takes up what can be while it runs; whether there is a file at all. What is invalid changes nothing.
+    fn reload_config(&self) -> bool {
         let mut running = self.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = running.file.clone() else {
-            if self.certificates.is_empty() {
-                tracing::info!("nothing to reload: there are neither certificates nor a configuration file");
-            }
-            return;
-        };
+        let Some(file) = running.file.clone() else { return false };
         match (self.again)() {
             Ok(new) => {
                 let needs_restart = running.needs_restart(&new);
@@ -74,6 +78,7 @@ impl Running {
                 }
             }
         }
+        true
     }
 }
 

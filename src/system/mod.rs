@@ -6,5 +6,6 @@ pub mod rlimit;
 pub mod runtime;
 pub mod signals;
 pub mod systemd;
+pub mod usage;
 pub mod users;
 pub mod watchdog;

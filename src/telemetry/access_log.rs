@@ -1,18 +1,22 @@
-//! The access log: one entry for each request, written when it has ended.
+//! The entry of a request: filled in on the request's way, and told when it has ended.
 //!
-//! An entry is filled in on the request's way and written when it is dropped, so that there is exactly
-//! one whatever happens to the request. Of a client that makes many in a second, those that are worth a
+//! That happens when it is dropped, so that there is exactly one whatever happens to the request: it is counted for
+//! the metrics, written to the access log that has a line for each, and logged by its level. Of a client that makes many in a second, those that are worth a
 //! warning become one line with a count.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{Method, StatusCode, Uri};
 use tracing::Level;
 
+use super::access_log_writer::{AccessLogWriter, Line};
 use super::in_flight::InFlight;
+use super::metrics::{Finished, InFlightGauges, Limit};
 pub use super::outcome::{Client, Outcome};
 use super::refusals::{Counts, Logged, Refusals, Summary};
+use crate::policy::Endpoint;
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +48,8 @@ pub struct AccessLogEntry {
     pub rule: Option<Arc<str>>,
     /// The name in the catalog of what was asked for.
     pub endpoint: Option<&'static str>,
-    /// Whether the engine is being asked for it.
-    in_flight: Option<InFlight>,
+    /// Whether the engine is being asked for it, and how that is counted.
+    in_flight: Option<(InFlight, Option<InFlightGauges>)>,
     /// What was decided.
     pub outcome: Outcome,
     /// The answer's status; `None` if there was none.
@@ -98,9 +102,15 @@ impl AccessLogEntry {
     }
 
     /// Notes that the engine is being asked for this endpoint.
-    pub fn forward(&mut self, endpoint: &'static str) {
-        self.endpoint = Some(endpoint);
-        self.in_flight = Some(InFlight::begin(endpoint));
+    pub fn forward(&mut self, endpoint: &'static Endpoint) {
+        self.endpoint = Some(endpoint.name);
+        let gauges = self.client.listener.metrics.as_ref().map(|metrics| metrics.begin(endpoint));
+        self.in_flight = Some((InFlight::begin(endpoint.name), gauges));
+    }
+
+    /// Counts the limit because of which it is refused.
+    pub fn limit_reached(&self, limit: Limit) {
+        self.client.listener.limit_reached(limit);
     }
 
     /// Notes that the answer's head is there.
@@ -112,8 +122,49 @@ impl AccessLogEntry {
     /// Notes which parameters of its query were not sent on.
     pub fn note_left_out(&mut self, names: &[&str]) {
         if !names.is_empty() {
-            self.left_out = Some(truncate(&names.join("&")));
+            self.left_out = Some(truncate(&names.join("&")).into_owned());
         }
+    }
+
+    /// Counts it.
+    fn count(&self, duration: Duration) {
+        let Some(metrics) = &self.client.listener.metrics else { return };
+        metrics.count(Finished {
+            endpoint: self.endpoint,
+            outcome: self.outcome,
+            status: self.status.map(|status| status.as_u16()),
+            ended: self.ended,
+            bytes: self.bytes,
+            head_after: self.head_after,
+            duration,
+            was_forwarded: self.in_flight.is_some(),
+        });
+    }
+
+    /// Writes its line of the access log that has one for each.
+    fn write(&self, log: &AccessLogWriter, duration: Duration) {
+        let peer = &self.client.peer;
+        let method = self.request.as_ref().map(|(method, _)| truncate(method.as_str()));
+        let path = self.request.as_ref().map(|(_, uri)| truncate(uri.path()));
+        log.write(&Line {
+            time: SystemTime::now(),
+            listener: self.client.listener.name(),
+            uid: peer.uid(),
+            pid: peer.pid(),
+            addr: peer.addr(),
+            subject: peer.identity(),
+            method: method.as_deref(),
+            path: path.as_deref(),
+            endpoint: self.endpoint,
+            outcome: self.outcome.as_str(),
+            status: self.status.map(|status| status.as_u16()),
+            bytes: self.bytes,
+            head_ms: self.head_after.map(fractional_millis),
+            duration_ms: fractional_millis(duration),
+            ended: self.ended.as_str(),
+            left_out: self.left_out.as_deref(),
+            error: self.error.as_deref(),
+        });
     }
 
     fn level(&self) -> Level {
@@ -139,7 +190,7 @@ macro_rules! write_entry {
             $level,
             status = entry.status.map(|status| status.as_u16()),
             method = entry.request.as_ref().map(|(method, _)| tracing::field::display(truncate(method.as_str()))),
-            path = entry.request.as_ref().map(|(_, uri)| truncate(uri.path())),
+            path = entry.request.as_ref().map(|(_, uri)| truncate(uri.path())).as_deref(),
             endpoint = entry.endpoint,
             bytes = entry.bytes,
             head_ms = entry.head_after.map(millis),
@@ -162,6 +213,11 @@ macro_rules! write_entry {
 
 impl Drop for AccessLogEntry {
     fn drop(&mut self) {
+        let duration = self.started_at.elapsed();
+        self.count(duration);
+        if let Some(log) = &self.client.listener.access_log {
+            self.write(log, duration);
+        }
         if self.level() == Level::WARN {
             let logged = refusals().note(&self.client, self.outcome, Instant::now());
             if logged == Logged::InFull {
@@ -206,7 +262,7 @@ fn refusals() -> MutexGuard<'static, Refusals> {
 }
 
 impl Ended {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::ClientAborted => "client_aborted",
@@ -223,13 +279,21 @@ fn millis(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }
 
+/// Milliseconds, and microseconds behind the point.
+fn fractional_millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
+}
+
 /// A path or a method, which the head's parser lets be no more than visible ASCII, as a log line shows
 /// it: the beginning says enough, and a client must not fill disks with one request.
-fn truncate(text: &str) -> String {
+fn truncate(text: &str) -> Cow<'_, str> {
     const MAX_LOG_CHARS: usize = 1024;
+    if text.len() <= MAX_LOG_CHARS {
+        return text.into();
+    }
     match text.char_indices().nth(MAX_LOG_CHARS) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
@@ -239,9 +303,11 @@ mod tests {
 
     use super::*;
     use crate::net::Peer;
+    use crate::telemetry::listener::ListenerTelemetry;
 
     fn entry(outcome: Outcome, ended: Ended) -> AccessLogEntry {
-        let client = Client { peer: Arc::new(Peer::process(7, 8)), listener: "/x".into() };
+        let listener = ListenerTelemetry::new("/x".into(), None, None);
+        let client = Client { peer: Arc::new(Peer::process(7, 8)), listener };
         let mut entry = AccessLogEntry::without_request(&client, outcome);
         entry.ended = ended;
         entry

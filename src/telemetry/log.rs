@@ -1,6 +1,7 @@
 //! The log: one line an event on standard output, as text or as JSON.
 //!
-//! Lines of text carry no time: whoever collects them (journald, `docker logs`) adds it.
+//! Lines of text carry no time: whoever collects them (journald, `docker logs`) adds it. On a terminal their levels
+//! have colours, and where journald reads them a priority.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt;
@@ -13,7 +14,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::log_queue::LogQueue;
+use super::log_queue::{LogKind, LogQueue};
+pub use super::log_style::LogStyle;
 
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,9 @@ pub enum LogLevel {
     Trace,
 }
 
+/// How long the program's end waits for lines to be written.
+pub(super) const FLUSH_LIMIT: Duration = Duration::from_secs(1);
+
 /// The process's log. Lines that still wait at the end need [`Log::flush`].
 #[derive(Debug, Clone)]
 pub struct Log(LogQueue);
@@ -64,15 +69,19 @@ impl Log {
 
     /// Waits until every line is written, for a moment at most.
     pub fn flush(&self) {
-        const LIMIT: Duration = Duration::from_secs(1);
-        self.0.flush(LIMIT);
+        self.0.flush(FLUSH_LIMIT);
+    }
+
+    /// How many lines were lost since the start.
+    pub fn dropped(&self) -> u64 {
+        self.0.dropped()
     }
 }
 
-/// Starts to log, once and for the whole process. Until [`Log::start_writer`] each line is written at
+/// Starts to log, once and for the whole process; lines of text have this style. Until [`Log::start_writer`] each line is written at
 /// once.
-pub fn init(config: LogConfig) -> Log {
-    let queue = LogQueue::default();
+pub fn init(config: LogConfig, style: LogStyle) -> Log {
+    let queue = LogQueue::new(LogKind::Log);
     let level = match config.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,
@@ -84,7 +93,7 @@ pub fn init(config: LogConfig) -> Log {
     let lines = tracing_subscriber::fmt().with_max_level(level).with_ansi(false).log_internal_errors(false);
     let lines = lines.with_writer(queue.clone());
     match config.format {
-        LogFormat::Text => lines.event_format(TextFormat).init(),
+        LogFormat::Text => lines.event_format(TextFormat(style)).init(),
         LogFormat::Json => lines.json().flatten_event(true).with_target(false).init(),
     }
     std::panic::set_hook(Box::new(log_panic));
@@ -100,7 +109,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// `message field=value`, with the level before it unless it is the ordinary one.
-struct TextFormat;
+struct TextFormat(LogStyle);
 
 impl<S, N> FormatEvent<S, N> for TextFormat
 where
@@ -113,10 +122,7 @@ where
         mut out: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let level = *event.metadata().level();
-        if level != Level::INFO {
-            write!(out, "{level} ")?;
-        }
+        self.0.write_level(&mut out, *event.metadata().level())?;
         ctx.field_format().format_fields(out.by_ref(), event)?;
         writeln!(out)
     }

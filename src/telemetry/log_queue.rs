@@ -1,31 +1,52 @@
-//! The log's queue: lines wait here for a thread that writes them, so that nobody who logs waits for
-//! whoever reads the log.
+//! The queue of a log, and of the access log: lines wait here for a thread that writes them, so that nobody who
+//! logs waits for whoever reads them.
 //!
 //! `tracing-appender` does nearly the same, but writes to standard output itself when its guard is dropped
 //! while the queue is full, and so never ends before a pipe that nobody reads; it also counts lines
 //! instead of bytes.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::log_file::{LogFile, LogFileError, Unwritten};
+
 /// How much may wait to be written, in bytes; as much again may be in the writing.
 const MAX_QUEUED: usize = 1024 * 1024;
 /// A buffer that has grown beyond this is given back once it is empty.
 const KEPT_BUFFER: usize = 16 * 1024;
+/// How long lines of the access log wait for others, so that one write takes them all.
+const GATHERING_TIME: Duration = Duration::from_millis(50);
+/// How much of them is written at once, without waiting for more.
+const GATHERED: usize = MAX_QUEUED / 4;
 
-/// Lines on their way to standard output. Until [`LogQueue::start_writer`] they are written at once: no
+/// Lines on their way to where they are written. Until [`LogQueue::start_writer`] they are written at once: no
 /// thread may exist before the sandbox is entered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct LogQueue(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    kind: LogKind,
     state: Mutex<State>,
     changed: Condvar,
+    /// How many lines were lost since the start.
+    dropped: AtomicU64,
+}
+
+/// Which log it is, which says how its lines are written.
+#[derive(Debug)]
+pub(super) enum LogKind {
+    /// The log, on standard output: a line is written as soon as it comes.
+    Log,
+    /// The access log on standard output, whose lines are gathered for a moment.
+    AccessLogOnStdout,
+    /// The access log in a file of its own, likewise.
+    AccessLog(LogFile),
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +55,10 @@ struct State {
     /// The thread that writes, once there is one.
     writer: Option<ThreadId>,
     writing: bool,
+    /// Whether somebody waits until all is written.
+    flushing: bool,
+    /// Whether the file is to be opened anew.
+    reopening: bool,
 }
 
 /// Whole lines, and how many were dropped after them.
@@ -66,62 +91,157 @@ impl Batch {
     }
 }
 
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.reopening
+    }
+
+    /// Whether lines that are gathered may wait for more.
+    fn may_gather(&self) -> bool {
+        self.waiting.lines.len() < GATHERED && !self.flushing && !self.reopening
+    }
+}
+
 impl LogQueue {
-    /// Starts the thread that writes. From here on nobody else waits for standard output.
+    /// Nothing waits yet.
+    pub(super) fn new(kind: LogKind) -> Self {
+        Self(Arc::new(Shared {
+            kind,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        }))
+    }
+
+    /// Starts the thread that writes. From here on nobody else waits for whoever reads the lines.
     pub(super) fn start_writer(&self) -> io::Result<()> {
         let queue = self.clone();
-        let thread = thread::Builder::new().name("log".to_owned()).spawn(move || queue.write_batches())?;
+        let name = self.0.kind.thread_name().to_owned();
+        let thread = thread::Builder::new().name(name).spawn(move || queue.write_batches())?;
         self.state().writer = Some(thread.thread().id());
         Ok(())
+    }
+
+    /// Opens its file, if it has one.
+    pub(super) fn open_file(&self) -> Result<(), LogFileError> {
+        match &self.0.kind {
+            LogKind::AccessLog(file) => file.open(),
+            LogKind::Log | LogKind::AccessLogOnStdout => Ok(()),
+        }
     }
 
     /// Waits until all lines are written, at most this long.
     pub(super) fn flush(&self, limit: Duration) {
         let unwritten = |state: &mut State| state.writing || !state.waiting.is_empty();
+        let mut state = self.state();
+        state.flushing = true;
+        self.0.changed.notify_all();
         // Whether time ran out makes no difference: there is no other way to say what is left.
-        let _ = self.0.changed.wait_timeout_while(self.state(), limit, unwritten);
+        let _ = self.0.changed.wait_timeout_while(state, limit, unwritten);
+    }
+
+    /// Has the file opened anew once the lines that wait are written.
+    pub(super) fn reopen(&self) {
+        self.state().reopening = true;
+        self.0.changed.notify_all();
+    }
+
+    /// How many lines were lost since the start, because there was no room for them or they could not be
+    /// written.
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Adds a line, or drops it if there is no room.
+    pub(super) fn push(&self, line: &[u8]) {
+        let mut state = self.state();
+        match state.writer {
+            // What the writer has to say itself stands where it says it.
+            Some(writer) if writer != thread::current().id() => {
+                let before = (state.waiting.lines.len(), state.waiting.dropped);
+                state.waiting.push(line);
+                self.0.dropped.fetch_add(state.waiting.dropped - before.1, Ordering::Relaxed);
+                let wakes = match self.0.kind {
+                    LogKind::Log => true,
+                    // To wake the writer costs more than all else, so that is done for the first line alone.
+                    _ => before == (0, 0) || (before.0 < GATHERED && state.waiting.lines.len() >= GATHERED),
+                };
+                drop(state);
+                if wakes {
+                    self.0.changed.notify_all();
+                }
+            }
+            _ => {
+                drop(state);
+                write_to_stdout(line);
+            }
+        }
     }
 
     fn write_batches(&self) {
         let mut written = Batch::default();
+        let mut fails = false;
         loop {
-            let batch = self.exchange(written);
-            batch.lines.split_inclusive(|byte| *byte == b'\n').for_each(write_line);
+            let (batch, reopening) = self.exchange(written);
+            let lost = self.write(&batch.lines, &mut fails);
+            self.0.dropped.fetch_add(lost, Ordering::Relaxed);
             if batch.dropped > 0 {
                 tracing::warn!(
                     lines = batch.dropped,
-                    "lines of the log were dropped: they came faster than they were read"
+                    "lines of the {} were dropped: they came faster than they were read",
+                    self.0.kind.name()
                 );
+            }
+            if reopening {
+                self.reopen_now();
             }
             written = batch.emptied();
         }
     }
 
-    /// Waits for lines and takes them, leaving an empty batch in their place.
-    fn exchange(&self, empty: Batch) -> Batch {
+    /// Writes lines; how many were lost. `fails` is whether the last ones could not be written, which is said
+    /// once.
+    fn write(&self, lines: &[u8], fails: &mut bool) -> u64 {
+        match &self.0.kind {
+            LogKind::Log => lines.split_inclusive(|byte| *byte == b'\n').for_each(write_to_stdout),
+            LogKind::AccessLogOnStdout => write_to_stdout(lines),
+            LogKind::AccessLog(file) => {
+                let written = file.write(lines);
+                let failed_before = std::mem::replace(fails, written.is_err());
+                if let Err(Unwritten { lines, error }) = written {
+                    if !failed_before {
+                        let path = file.path().display();
+                        tracing::error!(%path, "the access log cannot be written, so its lines are lost: {error}");
+                    }
+                    return lines;
+                }
+            }
+        }
+        0
+    }
+
+    fn reopen_now(&self) {
+        match self.open_file() {
+            Ok(()) => tracing::info!("the access log was opened anew"),
+            Err(error) => tracing::error!("{error}; its lines still go where they went"),
+        }
+    }
+
+    /// Waits for lines and takes them, leaving an empty batch in their place; and whether the file is to be
+    /// opened anew after them.
+    fn exchange(&self, empty: Batch) -> (Batch, bool) {
         let mut state = self.state();
         state.writing = false;
         self.0.changed.notify_all();
-        let waiting = |state: &mut State| state.waiting.is_empty();
-        let mut state = self.0.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
-        state.writing = true;
-        std::mem::replace(&mut state.waiting, empty)
-    }
-
-    fn log(&self, line: &[u8]) {
-        let mut state = self.state();
-        match state.writer {
-            // What the writer has to say itself stands where it says it.
-            Some(writer) if writer != thread::current().id() => {
-                state.waiting.push(line);
-                drop(state);
-                self.0.changed.notify_all();
-            }
-            _ => {
-                drop(state);
-                write_line(line);
-            }
+        let wait = |state| self.0.changed.wait_while(state, |state: &mut State| state.is_idle());
+        let mut state = wait(state).unwrap_or_else(PoisonError::into_inner);
+        if !matches!(self.0.kind, LogKind::Log) {
+            let more = |state: &mut State| state.may_gather();
+            let gathered = self.0.changed.wait_timeout_while(state, GATHERING_TIME, more);
+            state = gathered.unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.writing = true;
+        (std::mem::replace(&mut state.waiting, empty), std::mem::take(&mut state.reopening))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,10 +249,26 @@ impl LogQueue {
     }
 }
 
+impl LogKind {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::AccessLogOnStdout | Self::AccessLog(_) => "access log",
+        }
+    }
+
+    fn thread_name(&self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::AccessLogOnStdout | Self::AccessLog(_) => "access-log",
+        }
+    }
+}
+
 /// In one write, so that it stays whole whoever else writes there. Where it cannot be written, there is
 /// nobody to tell.
-fn write_line(line: &[u8]) {
-    let _ = io::stdout().write_all(line);
+fn write_to_stdout(lines: &[u8]) {
+    let _ = io::stdout().write_all(lines);
 }
 
 /// What tracing-subscriber writes a line into.
@@ -150,7 +286,7 @@ impl<'a> MakeWriter<'a> for LogQueue {
 impl Write for LogLine<'_> {
     /// tracing-subscriber hands over whole lines.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.log(line);
+        self.0.push(line);
         Ok(line.len())
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::listener::ListenerTelemetry;
 use crate::net::Peer;
 
 /// Whose a connection is, and where it came in.
@@ -9,8 +10,8 @@ use crate::net::Peer;
 pub struct Client {
     /// Who it is.
     pub peer: Arc<Peer>,
-    /// The address of the listener that it connected to.
-    pub listener: Arc<str>,
+    /// The listener that it connected to.
+    pub listener: Arc<ListenerTelemetry>,
 }
 
 /// What was decided about a request.

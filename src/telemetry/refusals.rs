@@ -64,7 +64,8 @@ pub(super) struct Summary {
 impl Refusals {
     /// Decides about an entry that is worth a warning.
     pub fn note(&mut self, client: &Client, outcome: Outcome, now: Instant) -> Logged {
-        let key = Some(Source { client: client.peer.client_key(), listener: Arc::clone(&client.listener) });
+        let key =
+            Some(Source { client: client.peer.client_key(), listener: Arc::clone(client.listener.name()) });
         let key = if self.0.len() < MAX_CLIENTS || self.0.contains_key(&key) { key } else { None };
         let told_apart = key.is_some();
         let window = self.0.entry(key).or_insert_with(|| Window::new(now));
@@ -127,9 +128,11 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::net::Peer;
+    use crate::telemetry::listener::ListenerTelemetry;
 
     fn client(uid: u32, listener: &str) -> Client {
-        Client { peer: Arc::new(Peer::process(uid, 1)), listener: listener.into() }
+        let listener = ListenerTelemetry::new(listener.into(), None, None);
+        Client { peer: Arc::new(Peer::process(uid, 1)), listener }
     }
 
     /// How many of so many entries get a line.

@@ -180,6 +180,24 @@ impl HandshakeError {
         *self == Self::PeerClosed
     }
 
+    /// The one word that the metrics have for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::NotForClients => "not_for_clients",
+            Self::Certificate(_) => "certificate",
+            Self::NotTls => "not_tls",
+            Self::OldTls => "old_tls",
+            Self::Incompatible(_) => "incompatible",
+            Self::AlertReceived(_) => "alert_received",
+            Self::TooLong(_) => "too_long",
+            Self::PeerClosed => "peer_closed",
+        }
+    }
+
     fn of(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => Self::of_tls(error),

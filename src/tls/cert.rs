@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use x509_parser::parse_x509_certificate;
 
 use super::files::KeyPairPaths;
+use super::trigger::Expiry;
 
 /// A certificate chain and the private key of its first certificate.
 #[derive(Debug)]
@@ -108,6 +109,19 @@ pub fn root_store(path: &Path) -> Result<RootCertStore, CertError> {
         roots.add(ca).map_err(|error| CertError::unusable(path, error))?;
     }
     Ok(roots)
+}
+
+/// When the certificates in these files expire; files without any, such as keys, are left out.
+pub(super) fn expiries(paths: &[PathBuf]) -> Vec<Expiry> {
+    let expiry = |path: &PathBuf| {
+        let chain = certificates(path).ok()?;
+        let ends = chain.iter().filter_map(|certificate| {
+            let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+            Some(parsed.validity().not_after.timestamp())
+        });
+        Some(Expiry { path: path.clone(), at: ends.min()? })
+    };
+    paths.iter().filter_map(expiry).collect()
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertError> {

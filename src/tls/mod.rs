@@ -21,7 +21,7 @@ pub mod handshake_limit;
 pub mod reload;
 
 pub use files::{ClientAuth, ClientFiles, KeyPairPaths, ServerFiles};
-pub use trigger::{Reload, ReloadTrigger};
+pub use trigger::{Expiry, Reload, ReloadTrigger};
 #[cfg(feature = "tls")]
 pub use {
     acceptor::{FailedHandshake, HandshakeError, TlsAcceptor},

@@ -103,6 +103,11 @@ impl HandshakeError {
     }
 
     /// Is not called.
+    pub fn kind(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// Is not called.
     pub fn is_peer_closed(&self) -> bool {
         match *self {}
     }

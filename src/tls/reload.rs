@@ -8,8 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::cert::CertError;
-use super::trigger::{Reload, ReloadTrigger};
+use super::cert::{self, CertError};
+use super::trigger::{Expiry, Reload, ReloadTrigger};
 
 /// What was made of files, and is made again when they change.
 pub struct Reloadable<T> {
@@ -23,6 +23,7 @@ struct Current<T> {
     /// The contents that were last looked at, also when nothing could be made of them: what is broken
     /// is reported once.
     seen: Fingerprint,
+    expiries: Vec<Expiry>,
 }
 
 /// A hash of the contents of files: it is compared within this process only.
@@ -41,7 +42,8 @@ impl<T> Reloadable<T> {
         let paths: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
         // Before it is made: a change in between is seen at the next look.
         let seen = Fingerprint::of(&paths);
-        let current = Mutex::new(Current { made: Arc::new(make()?), seen });
+        let made = Arc::new(make()?);
+        let current = Mutex::new(Current { made, seen, expiries: cert::expiries(&paths) });
         Ok(Self { paths, make: Box::new(make), current })
     }
 
@@ -68,15 +70,21 @@ impl<T: Send + Sync> Reload for Reloadable<T> {
         }
         // Not while the lock is held: handshakes go on, however long files take.
         let made = (self.make)();
+        let expiries = cert::expiries(&self.paths);
         let mut current = self.lock();
         current.seen = fingerprint;
         match made {
             Ok(made) => {
                 current.made = Arc::new(made);
+                current.expiries = expiries;
                 tracing::info!(files = self.described(), changed, "certificates reloaded");
             }
             Err(error) => tracing::error!("{error}; the previous certificates stay in use"),
         }
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.lock().expiries.clone()
     }
 }
 

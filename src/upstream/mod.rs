@@ -6,13 +6,14 @@ mod connector;
 mod error;
 mod pool;
 mod stale;
+mod stats;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 
 use crate::http1::headers;
 use crate::net::Address;
@@ -23,6 +24,7 @@ use connection::Connection;
 use connector::Connector;
 pub use error::{FileKind, UpstreamError};
 use pool::Pool;
+pub use stats::Stats;
 
 /// Where the engine is and how long it is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +43,7 @@ pub struct Upstream {
     host: HeaderValue,
     response_header_timeout: Option<Duration>,
     pool: Arc<Pool>,
+    stats: Stats,
 }
 
 impl Upstream {
@@ -57,6 +60,7 @@ impl Upstream {
             host: host(&config.address),
             response_header_timeout: config.response_header_timeout,
             pool: Arc::default(),
+            stats: Stats::default(),
         })
     }
 
@@ -80,7 +84,7 @@ impl Upstream {
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let response = self.in_time(kind, self.send(target, client_headers)).await??;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(UpstreamError::SwitchingProtocols);
+            return Err(self.stats.note_error(UpstreamError::SwitchingProtocols));
         }
         Ok(response)
     }
@@ -96,7 +100,8 @@ impl Upstream {
     ) -> Result<T, UpstreamError> {
         match (self.response_header_timeout, kind) {
             (Some(limit), ResponseKind::Bounded) => {
-                tokio::time::timeout(limit, work).await.map_err(|_| UpstreamError::Timeout(limit))
+                let late = |_| self.stats.note_error(UpstreamError::Timeout(limit));
+                tokio::time::timeout(limit, work).await.map_err(late)
             }
             _ => Ok(work.await),
         }
@@ -109,6 +114,35 @@ impl Upstream {
     pub async fn probe(&self) -> Result<(), UpstreamError> {
         self.pool.checkin(self.connect().await?);
         Ok(())
+    }
+
+    /// Whether the engine answers, asked as a request is: in the time that one gets, but at most so long.
+    ///
+    /// # Errors
+    /// Why not, for whoever runs the proxy.
+    pub async fn ping(&self, limit: Duration) -> Result<(), String> {
+        let no_headers = HeaderMap::new();
+        let sent = self.get(Uri::from_static("/_ping"), &no_headers, ResponseKind::Bounded);
+        match tokio::time::timeout(limit, sent).await {
+            Ok(Ok(answer)) if answer.status() == StatusCode::OK => {
+                // To its end, so that its connection can be used again; how it ends makes no difference.
+                let _ = tokio::time::timeout(limit, answer.into_body().collect()).await;
+                Ok(())
+            }
+            Ok(Ok(answer)) => Err(format!("it answered '{}' to /_ping", answer.status())),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("no answer within {}", humantime::format_duration(limit))),
+        }
+    }
+
+    /// What happened with connections so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How many connections wait for the next request.
+    pub fn idle_connections(&self) -> usize {
+        self.pool.len()
     }
 
     /// Where the engine is.
@@ -139,22 +173,30 @@ impl Upstream {
         };
         // Once only: a request that makes the engine close its connection must not be sent again on
         // every kept one.
-        if let Some(kept) = self.pool.checkout()
-            && let Ok(pending) = kept.send_again(request()).await
-            && !ends_idle_connection(pending.response.status())
-        {
-            return Ok(UpstreamBody::response(pending, &self.pool));
+        if let Some(kept) = self.pool.checkout() {
+            match kept.send_again(request()).await {
+                Ok(pending) if !ends_idle_connection(pending.response.status()) => {
+                    self.stats.note_reused();
+                    return Ok(UpstreamBody::response(pending, &self.pool));
+                }
+                _ => self.stats.note_stale(),
+            }
         }
         // Boxed, because it is rare, and large with a TLS handshake in it; it would be moved and kept
         // room for with every request.
-        let connection = Box::pin(self.connect()).await?;
-        let pending = connection.send(request()).await.map_err(UpstreamError::from_hyper)?;
+        let sent = async {
+            let connection = Box::pin(self.connect()).await?;
+            connection.send(request()).await.map_err(UpstreamError::from_hyper)
+        };
+        let pending = sent.await.map_err(|error| self.stats.note_error(error))?;
         Ok(UpstreamBody::response(pending, &self.pool))
     }
 
     async fn connect(&self) -> Result<Connection, UpstreamError> {
         let (stream, stale_check) = self.connector.connect().await?;
-        Connection::handshake(stream, stale_check).await.map_err(UpstreamError::from_hyper)
+        let connection = Connection::handshake(stream, stale_check).await;
+        self.stats.note_connected();
+        connection.map_err(UpstreamError::from_hyper)
     }
 }
 

@@ -49,6 +49,11 @@ impl Pool {
         self.lock().retain_mut(|idle| !old(idle.since) && idle.connection.poll_reusable());
     }
 
+    /// How many connections are idle.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

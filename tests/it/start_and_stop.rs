@@ -227,7 +227,9 @@ fn no_signal_ends_it_but_those_that_are_meant_to() {
             assert_eq!(proxy.get("/info").text(), "ok", "after signal {signal}");
         }
     }
-    proxy.logged(&["nothing to reload: there are neither certificates nor a configuration file"]);
+    proxy.logged(&[
+        "nothing to reload: there is no configuration file, no certificate and no file of an access log",
+    ]);
 }
 
 /// A certificate that is a pipe which nobody writes stands for anything that takes long at the start.

@@ -7,14 +7,15 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::error::Scope;
 use super::super::settings::{
-    ClientSettings, DockerEnv, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, SandboxMode,
-    Setting, Settings, TlsSettings, UpstreamSettings, UpstreamTlsSettings, ViewSettings,
+    AdminSettings, ClientSettings, DockerEnv, LimitSettings, ListenSetting, ListenerSettings, RightsSettings,
+    SandboxMode, Setting, Settings, TlsSettings, UpstreamSettings, UpstreamTlsSettings, ViewSettings,
 };
 use super::super::values::{duration, octal_mode, positive_duration, size, threads, watchdog_limit};
 use super::super::{LogConfig, LogFormat, LogLevel};
 use super::reader::{Found, Reader};
 use crate::http1::synthetic::{ErrorFormat, ErrorPolicy};
 use crate::policy::Origin;
+use crate::telemetry::access_log_writer::AccessLogTarget;
 
 /// How a setting is written in the file.
 pub(super) fn key(setting: Setting) -> &'static str {
@@ -39,6 +40,7 @@ pub(super) fn key(setting: Setting) -> &'static str {
         Setting::UpstreamTlsCaCert => "upstream_tls.ca",
         Setting::UpstreamTlsCert => "upstream_tls.cert",
         Setting::UpstreamTlsKey => "upstream_tls.key",
+        Setting::Admin => "admin",
         Setting::User => "user",
     }
 }
@@ -90,6 +92,7 @@ impl Schema<'_> {
                     .unwrap_or(defaults.upstream.response_header_timeout),
                 tls: self.upstream_tls(&mut global),
             },
+            admin: self.admin(&mut global),
             user: global.text("user"),
             sandbox: match global.boolean("sandbox") {
                 Some(false) => SandboxMode::Disabled,
@@ -105,9 +108,21 @@ impl Schema<'_> {
                 format: global.parsed("log_format", one_of(LOG_FORMATS)).unwrap_or(defaults.log.format),
                 level: global.parsed("log_level", one_of(LOG_LEVELS)).unwrap_or(defaults.log.level),
             },
+            access_log: global
+                .text("access_log")
+                .and_then(|text| AccessLogTarget::parse(&self.beside(&text))),
             docker,
         };
         (settings, global.finish())
+    }
+
+    /// The operator's listener; its socket is like that of any other by default.
+    fn admin(&self, global: &mut Reader<'_>) -> Option<AdminSettings> {
+        Some(AdminSettings {
+            address: global.text("admin")?,
+            socket_mode: self.defaults.listeners[0].socket_mode,
+            socket_group: None,
+        })
     }
 
     fn listener<'a>(&self, index: usize, table: &'a DeTable<'a>, offset: usize) -> (ListenerSettings, Found) {
@@ -213,7 +228,15 @@ impl Schema<'_> {
 
     /// A path beside the file, unless it is absolute.
     fn file(&self, named: Option<String>) -> Option<PathBuf> {
-        Some(self.path.parent().unwrap_or(Path::new("")).join(named?))
+        named.map(|path| self.beside(&path))
+    }
+
+    fn beside(&self, path: &str) -> PathBuf {
+        match path {
+            // Standard output, where it may stand.
+            "-" => PathBuf::from(path),
+            _ => self.path.parent().unwrap_or(Path::new("")).join(path),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::settings::{
 };
 use super::super::{DEFAULT_LISTEN, DEFAULT_UPSTREAM};
 use super::schema::{ERRORS, LOG_FORMATS, LOG_LEVELS};
+use crate::telemetry::access_log_writer::AccessLogTarget;
 
 /// All settings, the defaults too, as the text of a file.
 pub fn show(settings: &Settings) -> String {
@@ -19,6 +20,7 @@ pub fn show(settings: &Settings) -> String {
     page.line("upstream", text(upstream));
     page.line("upstream_timeout", time(settings.upstream.response_header_timeout));
     page.some("upstream_tls", upstream_tls(&settings.upstream.tls));
+    page.some("admin", settings.admin.as_ref().map(|admin| text(&admin.address)));
     page.some("user", settings.user.as_deref().map(text));
     page.line("sandbox", (settings.sandbox == SandboxMode::Enabled).to_string());
     page.line("shutdown_timeout", time(settings.shutdown_timeout));
@@ -26,6 +28,7 @@ pub fn show(settings: &Settings) -> String {
     page.line("watchdog", time(settings.watchdog));
     page.line("log_format", word(LOG_FORMATS, settings.log.format));
     page.line("log_level", word(LOG_LEVELS, settings.log.level));
+    page.some("access_log", settings.access_log.as_ref().and_then(access_log));
     for listener in &settings.listeners {
         page.listener(listener);
     }
@@ -127,6 +130,13 @@ fn word<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
 fn file(key: &str, path: Option<&Path>) -> Option<String> {
     let path = std::path::absolute(path?).ok()?;
     Some(format!("{key} = {}", text(path.to_str()?)))
+}
+
+fn access_log(target: &AccessLogTarget) -> Option<String> {
+    match target {
+        AccessLogTarget::Stdout => Some(text("-")),
+        AccessLogTarget::File(path) => Some(text(std::path::absolute(path).ok()?.to_str()?)),
+    }
 }
 
 fn tls(settings: &TlsSettings) -> Option<String> {

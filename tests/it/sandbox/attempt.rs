@@ -105,6 +105,8 @@ fn requirements(fixture: &Fixture, upstream: &str) -> Requirements {
     Requirements {
         unlink_dirs: vec![fixture.own_directory()],
         read_dirs: vec![fixture.certificates()],
+        append_dirs: vec![],
+        reads_usage: false,
         upstream,
     }
 }
