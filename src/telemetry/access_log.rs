@@ -262,6 +262,15 @@ fn refusals() -> MutexGuard<'static, Refusals> {
 }
 
 impl Ended {
+    /// Every way but the good one.
+    pub(super) const INCOMPLETE: [Self; 5] = [
+        Self::ClientAborted,
+        Self::ClientTooSlow,
+        Self::UpstreamError,
+        Self::UpstreamAborted,
+        Self::FilterFailed,
+    ];
+
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",

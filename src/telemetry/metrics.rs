@@ -152,6 +152,13 @@ impl Metrics {
     pub(super) fn listener(&self, name: &str) -> ListenerMetrics {
         let families = self.families.clone();
         let label = ListenerLabel { listener: name.into() };
+        // What is counted from 0 on is seen to grow when it does so for the first time.
+        for limit in Limit::ALL {
+            families.limits_reached.get_or_create(&limit.labels(&label)).inc_by(0);
+        }
+        for ended in Ended::INCOMPLETE {
+            families.requests_incomplete.get_or_create(&label.ended(ended)).inc_by(0);
+        }
         let names = ENGINE.endpoints().iter().map(|row| row.name);
         ListenerMetrics {
             connections: families.connections.get_or_create_owned(&label),
@@ -178,10 +185,9 @@ impl ListenerMetrics {
 
     /// Counts a request that has ended.
     pub(super) fn count(&self, request: Finished) {
-        let listener = || self.label.listener.clone();
         let endpoint = request.endpoint.unwrap_or(NO_ENDPOINT);
         let labels = RequestLabels {
-            listener: listener(),
+            listener: self.label.listener.clone(),
             endpoint,
             outcome: request.outcome.as_str(),
             status: request.status,
@@ -198,8 +204,7 @@ impl ListenerMetrics {
             }
         }
         if request.ended != Ended::Complete {
-            let labels = EndedLabels { listener: listener(), ended: request.ended.as_str() };
-            self.families.requests_incomplete.get_or_create(&labels).inc();
+            self.families.requests_incomplete.get_or_create(&self.label.ended(request.ended)).inc();
         }
     }
 
@@ -216,8 +221,7 @@ impl ListenerMetrics {
     }
 
     pub(super) fn limit_reached(&self, limit: Limit) {
-        let labels = LimitLabels { listener: self.label.listener.clone(), limit: limit.as_str() };
-        self.families.limits_reached.get_or_create(&labels).inc();
+        self.families.limits_reached.get_or_create(&limit.labels(&self.label)).inc();
     }
 
     pub(super) fn tls_handshake(&self, result: &'static str) {
@@ -245,7 +249,30 @@ impl MetricsFormat {
     }
 }
 
+impl ListenerLabel {
+    fn ended(&self, ended: Ended) -> EndedLabels {
+        EndedLabels { listener: self.listener.clone(), ended: ended.as_str() }
+    }
+}
+
 impl Limit {
+    const ALL: [Self; 10] = [
+        Self::MaxConnections,
+        Self::MaxConnectionsPerUid,
+        Self::MaxRequests,
+        Self::MaxRequestsOfClient,
+        Self::MaxLoad,
+        Self::MaxLoadOfClient,
+        Self::Heads,
+        Self::HeaderTimeout,
+        Self::StallTimeout,
+        Self::MinRate,
+    ];
+
+    fn labels(self, of: &ListenerLabel) -> LimitLabels {
+        LimitLabels { listener: of.listener.clone(), limit: self.as_str() }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::MaxConnections => "max-connections",

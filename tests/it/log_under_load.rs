@@ -1,13 +1,13 @@
 //! The promise that the log stops nobody: neither one that is read slowly or not at all, nor a client that
 //! makes as many lines as it can.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::http::{self, connect, raw_half_closed, statuses};
+use crate::support::http::{self, raw_half_closed, statuses};
 use crate::support::mock::{Mock, OK};
 use crate::support::proxy::{Proxy, program};
 use crate::support::{eventually, machine, process};
@@ -21,11 +21,16 @@ struct Unread {
 }
 
 impl Unread {
+    /// One whose log has a line for each request.
     fn start(engine: &Mock) -> Self {
+        Self::start_with(engine, &["--log-level", "debug"])
+    }
+
+    fn start_with(engine: &Mock, flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("docker.sock");
         let mut command = program();
-        command.args(["-a", "images:inspect", "--log-level", "debug", "--listen"]).arg(&socket);
+        command.args(["-a", "images:inspect"]).args(flags).arg("--listen").arg(&socket);
         command.arg("--upstream").arg(engine.socket());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let output = child.stdout.take();
@@ -61,15 +66,7 @@ fn long_target() -> String {
 
 /// Asks for the same so often over one connection that is never read in between, and gives the statuses.
 fn pipelined(socket: &Path, target: &str, times: usize) -> Vec<u16> {
-    let mut stream = connect(socket);
-    let mut answers = stream.try_clone().unwrap();
-    let reader = std::thread::spawn(move || {
-        let mut all = Vec::new();
-        answers.read_to_end(&mut all).map(|_| statuses(&all))
-    });
-    stream.write_all(http::get_head(target).repeat(times).as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    reader.join().unwrap().unwrap()
+    http::pipelined(socket, &http::get_head(target).repeat(times))
 }
 
 #[test]
@@ -80,6 +77,24 @@ fn a_log_that_nobody_reads_delays_no_request_and_not_the_end() {
     assert_eq!(pipelined(&proxy.socket, &long_target(), 300), [200; 300]);
     assert_eq!(http::get(&proxy.socket, "/version").status(), 404);
     assert!(proxy.end().success());
+}
+
+#[test]
+fn an_access_log_that_nobody_reads_delays_no_request_and_not_the_end() {
+    const REQUESTS: usize = 5000;
+    let engine = Mock::answering(OK);
+    let proxy = Unread::start_with(&engine, &["--log-level", "warn", "--access-log", "-"]);
+    // Far more than a pipe and the queue hold.
+    assert_eq!(pipelined(&proxy.socket, &long_target(), REQUESTS).len(), REQUESTS);
+    let lines = proxy.lines();
+    let objects: Vec<&String> = lines.iter().filter(|line| line.starts_with('{')).collect();
+    assert!((100..REQUESTS).contains(&objects.len()), "{} of {REQUESTS} were written", objects.len());
+    for line in objects {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not whole: {line}");
+    }
+    let drops: Vec<_> =
+        lines.iter().filter(|line| line.contains("lines of the access log were dropped")).collect();
+    assert!(!drops.is_empty(), "it is said that some were dropped");
 }
 
 #[test]

@@ -54,9 +54,12 @@ mod config_file;
 mod reload;
 
 // The program as it is started, watched and stopped.
+mod access_log;
+mod admin;
 mod command_line;
 mod healthcheck;
 mod log_lines;
+mod log_style;
 mod log_under_load;
 mod sandbox;
 mod socket_file;

@@ -143,6 +143,19 @@ pub fn read_until(stream: &mut impl Read, enough: impl Fn(&[u8]) -> bool) -> Vec
     all
 }
 
+/// Sends requests over one connection, which is read at the same time; the statuses of the answers.
+pub fn pipelined(socket: &Path, requests: &str) -> Vec<u16> {
+    let mut stream = connect(socket);
+    let mut answers = stream.try_clone().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut all = Vec::new();
+        answers.read_to_end(&mut all).map(|_| statuses(&all))
+    });
+    stream.write_all(requests.as_bytes()).unwrap();
+    stream.shutdown(Shutdown::Write).unwrap();
+    reader.join().unwrap().unwrap()
+}
+
 /// Whether the bytes contain this text.
 pub fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())

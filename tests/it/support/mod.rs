@@ -14,6 +14,7 @@ pub mod library;
 pub mod lingering;
 pub mod load;
 pub mod machine;
+pub mod metrics;
 pub mod mock;
 pub mod process;
 pub mod proxy;
