@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use docker_proxy_acl::sandbox::{self, Measure, Requirements, UpstreamKind, landlock};
@@ -67,6 +68,10 @@ attempts![
     remove_own_socket,
     read_certificate,
     connect_to_the_engine_s_address,
+    append_to_a_new_access_log,
+    append_elsewhere,
+    write_over_the_access_log,
+    read_the_access_log,
 ];
 
 fn main() -> ExitCode {
@@ -105,7 +110,7 @@ fn requirements(fixture: &Fixture, upstream: &str) -> Requirements {
     Requirements {
         unlink_dirs: vec![fixture.own_directory()],
         read_dirs: vec![fixture.certificates()],
-        append_dirs: vec![],
+        append_dirs: vec![fixture.log_directory()],
         reads_usage: false,
         upstream,
     }
@@ -240,6 +245,31 @@ fn write_unrelated(fixture: &Fixture) -> io::Result<()> {
 
 fn write_certificate(fixture: &Fixture) -> io::Result<()> {
     std::fs::write(fixture.certificate(), "changed")
+}
+
+/// The one way in which the program opens a file to write.
+fn append(path: &Path) -> io::Result<()> {
+    use rustix::fs::OFlags;
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = rustix::fs::openat(rustix::fs::CWD, path, flags, 0o640.into())?;
+    rustix::io::write(file, b"line\n").map(drop).map_err(Into::into)
+}
+
+fn append_to_a_new_access_log(fixture: &Fixture) -> io::Result<()> {
+    append(&fixture.log_directory().join("access.log.new"))
+}
+
+fn append_elsewhere(fixture: &Fixture) -> io::Result<()> {
+    append(&fixture.unrelated())
+}
+
+fn write_over_the_access_log(fixture: &Fixture) -> io::Result<()> {
+    std::fs::write(fixture.access_log(), "changed")
+}
+
+fn read_the_access_log(fixture: &Fixture) -> io::Result<()> {
+    std::fs::read(fixture.access_log()).map(drop)
 }
 
 fn rename_own_socket(fixture: &Fixture) -> io::Result<()> {

@@ -40,6 +40,14 @@ impl Fixture {
         self.certificates().join("server.pem")
     }
 
+    pub fn log_directory(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    pub fn access_log(&self) -> PathBuf {
+        self.log_directory().join("access.log")
+    }
+
     pub fn abstract_socket(&self) -> SocketAddr {
         let name = self.directory.to_string_lossy();
         SocketAddr::from_abstract_name(name.as_bytes()).expect("it is short enough")

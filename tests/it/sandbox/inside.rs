@@ -84,6 +84,9 @@ table! {
     write_a_file_by_landlock: write_unrelated, UNIX, LANDLOCK => EACCES;
     write_a_certificate: write_certificate, UNIX, ALL => ENOSYS;
     write_a_certificate_by_landlock: write_certificate, UNIX, LANDLOCK => EACCES;
+    write_over_the_access_log: write_over_the_access_log, UNIX, ALL => ENOSYS;
+    append_to_another_file: append_elsewhere, UNIX, ALL => EACCES;
+    read_the_access_log: read_the_access_log, UNIX, ALL => EACCES;
     list_a_directory: list_directory, UNIX, ALL => EACCES;
     remove_an_unrelated_file: remove_unrelated, UNIX, ALL => EACCES;
     rename_its_socket: rename_own_socket, UNIX, ALL => ENOSYS;
@@ -93,6 +96,7 @@ table! {
     remove_its_socket: remove_own_socket, UNIX, ALL => WORKS;
     read_a_certificate: read_certificate, UNIX, ALL => WORKS;
     read_a_certificate_that_was_renewed: read_a_renewed_certificate, UNIX, ALL => WORKS;
+    append_to_the_access_log_that_was_made_anew: append_to_a_new_access_log, UNIX, ALL => WORKS;
     connect_to_an_engine_that_has_a_new_socket: connect_to_a_new_engine, UNIX, ALL => WORKS;
     connect_to_the_engine_s_address: connect_to_the_engine_s_address, IP, ALL => WORKS;
     resolve_the_engine_s_name_and_connect: resolve_and_connect, NAME, ALL => WORKS;
@@ -118,7 +122,8 @@ fn assert_attempt(attempt: &str, upstream: &str, under: &str, ends: i32) {
     };
     std::fs::create_dir(fixture.own_directory()).unwrap();
     std::fs::create_dir(fixture.certificates()).unwrap();
-    for file in [fixture.own_socket(), fixture.unrelated(), fixture.certificate()] {
+    std::fs::create_dir(fixture.log_directory()).unwrap();
+    for file in [fixture.own_socket(), fixture.unrelated(), fixture.certificate(), fixture.access_log()] {
         std::fs::write(file, "").unwrap();
     }
     let _abstract = UnixListener::bind_addr(&fixture.abstract_socket()).unwrap();
