@@ -283,10 +283,11 @@ fn takers(wanted: &[&InheritedName], passed: &[&Label]) -> Result<Vec<usize>, Un
     let (rest, named): (Vec<usize>, Vec<usize>) =
         (0..wanted.len()).partition(|listener| *wanted[*listener] == InheritedName::Rest);
     for listener in named.into_iter().chain(rest) {
-        let mut free = takers.iter_mut().zip(passed).filter(|(taker, _)| taker.is_none());
         let mut found = false;
-        for (taker, _) in free.by_ref().filter(|(_, label)| wanted[listener].takes(label)) {
-            (*taker, found) = (Some(listener), true);
+        for (taker, label) in takers.iter_mut().zip(passed) {
+            if taker.is_none() && wanted[listener].takes(label) {
+                (*taker, found) = (Some(listener), true);
+            }
         }
         if !found {
             return Err(Unassigned::Listener(listener));
