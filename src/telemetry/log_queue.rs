@@ -17,8 +17,10 @@ use super::log_file::{LogFile, LogFileError, Unwritten};
 
 /// How much may wait to be written, in bytes; as much again may be in the writing.
 const MAX_QUEUED: usize = 1024 * 1024;
-/// A buffer that has grown beyond this is given back once it is empty.
+/// A buffer that has grown beyond this is given back once nothing has come for a while.
 const KEPT_BUFFER: usize = 16 * 1024;
+/// How long that is.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 /// How long lines of the access log wait for others, so that one write takes them all.
 const GATHERING_TIME: Duration = Duration::from_millis(50);
 /// How much of them is written at once, without waiting for more.
@@ -83,11 +85,19 @@ impl Batch {
         self.lines.is_empty() && self.dropped == 0
     }
 
-    /// For the next lines, with the buffer of these unless it has become large.
+    /// For the next lines, with the buffer of these: as many are likely to come again.
     fn emptied(mut self) -> Self {
         self.lines.clear();
-        self.lines.shrink_to(KEPT_BUFFER);
         Self { lines: self.lines, dropped: 0 }
+    }
+
+    fn is_large(&self) -> bool {
+        self.lines.capacity() > KEPT_BUFFER
+    }
+
+    /// Gives back what it does not need now.
+    fn shrink(&mut self) {
+        self.lines.shrink_to(KEPT_BUFFER);
     }
 }
 
@@ -229,15 +239,25 @@ impl LogQueue {
 
     /// Waits for lines and takes them, leaving an empty batch in their place; and whether the file is to be
     /// opened anew after them.
-    fn exchange(&self, empty: Batch) -> (Batch, bool) {
+    fn exchange(&self, mut empty: Batch) -> (Batch, bool) {
+        let changed = &self.0.changed;
+        let is_idle = |state: &mut State| state.is_idle();
         let mut state = self.state();
         state.writing = false;
-        self.0.changed.notify_all();
-        let wait = |state| self.0.changed.wait_while(state, |state: &mut State| state.is_idle());
-        let mut state = wait(state).unwrap_or_else(PoisonError::into_inner);
+        changed.notify_all();
+        if empty.is_large() || state.waiting.is_large() {
+            let waited = changed.wait_timeout_while(state, KEPT_FOR, is_idle);
+            let (waited, time) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = waited;
+            if time.timed_out() {
+                empty.shrink();
+                state.waiting.shrink();
+            }
+        }
+        let mut state = changed.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner);
         if !matches!(self.0.kind, LogKind::Log) {
             let more = |state: &mut State| state.may_gather();
-            let gathered = self.0.changed.wait_timeout_while(state, GATHERING_TIME, more);
+            let gathered = changed.wait_timeout_while(state, GATHERING_TIME, more);
             state = gathered.unwrap_or_else(PoisonError::into_inner).0;
         }
         state.writing = true;
@@ -316,6 +336,9 @@ mod tests {
     fn a_large_buffer_is_given_back() {
         let mut batch = Batch::default();
         (0..MAX_QUEUED / 2).for_each(|_| batch.push(b"\n"));
-        assert!(batch.emptied().lines.capacity() <= KEPT_BUFFER);
+        let mut empty = batch.emptied();
+        assert!(empty.is_empty() && empty.is_large());
+        empty.shrink();
+        assert!(!empty.is_large());
     }
 }
