@@ -42,6 +42,12 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = TableFormat::Table)]
         format: TableFormat,
     },
+    /// Print the consumers that --for takes: the names that each needs, and what it does not read of answers
+    Consumers {
+        /// As a table or as JSON
+        #[arg(long, value_enum, default_value_t = TableFormat::Table)]
+        format: TableFormat,
+    },
     /// Say what a request would be answered with, without an engine; exits 0 if it is allowed, else 1
     Check {
         #[command(flatten)]
@@ -209,6 +215,10 @@ pub struct AllowArgs {
         env = "DOCKER_PROXY_ACL_ALLOW"
     )]
     pub allow: Vec<String>,
+    /// Allow what this consumer needs, such as nginx-proxy, and redact what it does not read; see docker-proxy-acl
+    /// consumers. Repeat it or separate consumers with commas
+    #[arg(long = "for", value_name = "CONSUMER", value_delimiter = ',', env = "DOCKER_PROXY_ACL_FOR")]
+    pub consumers: Vec<String>,
     /// Ask the engine with this version of its API where a request has a lower one, or none, such as 1.44
     #[arg(long, value_name = "VERSION", env = "DOCKER_PROXY_ACL_MIN_API_VERSION")]
     pub min_api_version: Option<String>,

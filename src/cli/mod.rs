@@ -9,11 +9,13 @@ mod cert_names;
 mod certs;
 mod check;
 mod configuration;
+mod consumers;
 mod endpoints;
 mod healthcheck;
 mod help;
 mod settings;
 mod source;
+mod table;
 
 use std::ffi::OsString;
 
@@ -65,6 +67,7 @@ impl Cli {
 pub fn run(command: &Command) -> Result<(CommandOutcome, String), CommandError> {
     match command {
         Command::Endpoints { format } => Ok((CommandOutcome::Success, endpoints::listing(*format))),
+        Command::Consumers { format } => Ok((CommandOutcome::Success, consumers::listing(*format))),
         Command::Check { config, client, allow, view, method, path } => {
             let policy = check::policy(config, client, allow, view)?;
             Ok(check::run(&policy, method, path))

@@ -73,6 +73,8 @@ impl ServeArgs {
 pub(super) fn rights(allow: &AllowArgs, view: &ViewArgs) -> RightsSettings {
     RightsSettings {
         allow: Some(allow.allow.clone()),
+        consumers: allow.consumers.clone(),
+        viewed_as: Vec::new(),
         min_api_version: allow.min_api_version.clone(),
         view: view.settings(),
         origin: Origin::Flags,

@@ -7,11 +7,11 @@ use thiserror::Error;
 use super::settings::Setting;
 use crate::admin::NotLocal;
 use crate::net::{Address, AddressError, ListenAddress};
-use crate::policy::UnknownName;
 use crate::policy::clients::{InvalidCertificatePattern, InvalidNetwork};
 use crate::policy::redaction::UnknownClass;
 use crate::policy::version::InvalidVersion;
 use crate::policy::visibility::InvalidSelector;
+use crate::policy::{UnknownConsumer, UnknownName};
 
 /// Why settings have no meaning. [`ConfigError::message`] says it in the words of their source.
 #[derive(Debug, Error)]
@@ -20,6 +20,8 @@ pub enum ConfigError {
     NothingAllowed,
     /// A name that the catalog does not have.
     Name(UnknownName),
+    /// A consumer that has no row.
+    Consumer(UnknownConsumer),
     /// A version of the API that cannot be read.
     Version(InvalidVersion),
     /// A class that there is not.
@@ -111,10 +113,13 @@ impl ConfigError {
     /// What is wrong and the way out, with settings written as `spell` does.
     pub fn message(&self, spell: impl Fn(Setting) -> String) -> String {
         match self {
-            Self::NothingAllowed => {
-                format!("nothing is allowed: give {} NAME at least once", spell(Setting::Allow))
-            }
+            Self::NothingAllowed => format!(
+                "nothing is allowed: give {} NAME or {} CONSUMER at least once",
+                spell(Setting::Allow),
+                spell(Setting::For)
+            ),
             Self::Name(error) => format!("{}: {error}", spell(Setting::Allow)),
+            Self::Consumer(error) => format!("{}: {error}", spell(Setting::For)),
             Self::Version(error) => format!("{}: {error}", spell(Setting::MinApiVersion)),
             Self::Empty(setting) => format!(
                 "{} is empty, which would show everything; leave it out if that is meant",

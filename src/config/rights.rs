@@ -5,16 +5,17 @@ use super::settings::{RightsSettings, Setting, ViewSettings};
 use crate::policy::catalog::ENGINE;
 use crate::policy::redaction::{Classes, Glob, Redaction};
 use crate::policy::visibility::Visibility;
-use crate::policy::{Acl, Policy, View};
+use crate::policy::{Acl, Consumer, Policy, View};
 
 /// What is allowed and shown where names have to be allowed.
 ///
 /// # Errors
-/// If there is no name, or settings cannot be read: each of them.
+/// If there is no name and no consumer, or settings cannot be read: each of them.
 pub fn policy(settings: &RightsSettings) -> Result<Policy, Vec<ConfigError>> {
-    match given(settings.allow.as_deref().unwrap_or_default()).next() {
-        Some(_) => policy_or_nothing(settings),
-        None => Err(vec![ConfigError::NothingAllowed]),
+    let names = settings.allow.as_deref().unwrap_or_default();
+    match given(names).next().is_none() && settings.consumers.is_empty() {
+        true => Err(vec![ConfigError::NothingAllowed]),
+        false => policy_or_nothing(settings),
     }
 }
 
@@ -27,8 +28,11 @@ pub(super) fn policy_or_nothing(settings: &RightsSettings) -> Result<Policy, Vec
     let mut errors = Vec::new();
     let min_version = settings.min_api_version.iter().map(|text| text.parse().map_err(ConfigError::Version));
     let min_version = all(min_version, &mut errors).pop();
+    let consumers = all(rows_of(&settings.consumers), &mut errors);
+    let viewed_as = all(rows_of(&settings.viewed_as), &mut errors);
     let mut acl = Acl::empty(&ENGINE);
-    let names = given(settings.allow.as_deref().unwrap_or_default());
+    let rows = consumers.iter().flat_map(|row| row.allow).copied();
+    let names = given(settings.allow.as_deref().unwrap_or_default()).chain(rows);
     let enabled = names.map(|name| acl.enable(name).map_err(ConfigError::Name));
     all(enabled, &mut errors);
     let classes =
@@ -42,12 +46,18 @@ pub(super) fn policy_or_nothing(settings: &RightsSettings) -> Result<Policy, Vec
     if !errors.is_empty() {
         return Err(errors);
     }
-    let redaction = Redaction::new(classes, keep_env, keep_labels);
+    let viewers: Vec<&Consumer> = consumers.into_iter().chain(viewed_as).collect();
+    let redaction = Redaction::new(classes, keep_env, keep_labels).and(Consumer::redaction(&viewers));
     Ok(Policy {
         acl: acl.with_min_version(min_version),
         view: View { redaction, visibility: Visibility::new(only) },
         origin: settings.origin.clone(),
     })
+}
+
+/// The rows of consumers. A name that is empty is an error: without the row's view more would be shown.
+fn rows_of(names: &[String]) -> impl Iterator<Item = Result<&'static Consumer, ConfigError>> {
+    stated(names, Setting::For).map(|name| Consumer::find(name?).map_err(ConfigError::Consumer))
 }
 
 /// What can be read of a list; what cannot is an error for each.

@@ -75,6 +75,10 @@ pub struct ListenerSettings {
 pub struct RightsSettings {
     /// The names that are allowed; `None` if nothing is said of them.
     pub allow: Option<Vec<String>>,
+    /// The consumers that get what their rows say.
+    pub consumers: Vec<String>,
+    /// Consumers of whose rows just the views count.
+    pub viewed_as: Vec<String>,
     /// The lowest version of the API that the engine is asked with.
     pub min_api_version: Option<String>,
     /// What of the answers is shown.
@@ -226,6 +230,8 @@ impl DockerEnv {
 pub enum Setting {
     /// The names that are allowed.
     Allow,
+    /// A consumer that gets what its row says.
+    For,
     /// The lowest version of the API.
     MinApiVersion,
     /// A class that is redacted.
@@ -281,6 +287,7 @@ impl Setting {
     pub fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
+            Self::For => "for",
             Self::MinApiVersion => "min-api-version",
             Self::Redact => "redact",
             Self::KeepEnv => "keep-env",

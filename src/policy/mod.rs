@@ -7,6 +7,7 @@
 pub mod acl;
 pub mod catalog;
 pub mod clients;
+pub mod consumers;
 pub mod endpoint;
 mod escape;
 pub mod load;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use acl::Acl;
 pub use catalog::Catalog;
 pub use clients::ListenerPolicy;
+pub use consumers::{Consumer, UnknownConsumer};
 pub use endpoint::{Body, DeniedPath, Endpoint, ResponseKind};
 pub use load::{Charge, Load};
 pub use names::UnknownName;

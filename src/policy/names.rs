@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 
 /// A name that is in no row of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown name '{given}'; {}", advice(.suggestions, .known))]
+#[error("unknown name '{given}'; {}", advice("names", .suggestions, .known))]
 pub struct UnknownName {
     /// The name as it was given.
     pub given: String,
@@ -17,9 +17,10 @@ pub struct UnknownName {
     pub known: Vec<&'static str>,
 }
 
-fn advice(suggestions: &[&str], known: &[&str]) -> String {
+/// The way out: what is spelled similarly, else all `things` that there are.
+pub fn advice(things: &str, suggestions: &[&str], known: &[&str]) -> String {
     match suggestions {
-        [] => format!("the names are: {}", known.join(", ")),
+        [] => format!("the {things} are: {}", known.join(", ")),
         suggestions => format!("did you mean {}?", suggestions.join(" or ")),
     }
 }
@@ -44,6 +45,12 @@ pub fn matching(catalog: &'static Catalog, name: &str) -> impl Iterator<Item = (
 
 /// The error for a name that enables nothing.
 pub fn unknown(catalog: &'static Catalog, given: &str) -> UnknownName {
+    let known = all(catalog);
+    UnknownName { given: given.to_owned(), suggestions: similar(given, &known), known }
+}
+
+/// Those that are spelled similarly, the nearest first.
+pub fn similar(given: &str, known: &[&'static str]) -> Vec<&'static str> {
     /// Below this two names have little in common.
     const SIMILAR: f64 = 0.8;
     const MAX_SUGGESTIONS: usize = 3;
@@ -51,10 +58,8 @@ pub fn unknown(catalog: &'static Catalog, given: &str) -> UnknownName {
         let score = strsim::jaro_winkler(given, name);
         if name.contains(given) && given.len() > 2 { score.max(0.9) } else { score }
     };
-    let known = all(catalog);
     let mut similar: Vec<_> =
         known.iter().map(|name| (similarity(name), *name)).filter(|(score, _)| *score > SIMILAR).collect();
     similar.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let suggestions = similar.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name).collect();
-    UnknownName { given: given.to_owned(), suggestions, known }
+    similar.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name).collect()
 }

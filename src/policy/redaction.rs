@@ -206,6 +206,15 @@ impl Redaction {
         Redaction { classes: classes.union(env).union(labels), keep_env, keep_labels }
     }
 
+    /// Redacts what either redacts, and keeps what a pattern of either keeps.
+    #[must_use]
+    pub fn and(mut self, other: Redaction) -> Self {
+        self.classes = self.classes.union(other.classes);
+        self.keep_env.extend(other.keep_env);
+        self.keep_labels.extend(other.keep_labels);
+        self
+    }
+
     /// The classes that are redacted, with those that the patterns imply.
     pub fn classes(&self) -> Classes {
         self.classes

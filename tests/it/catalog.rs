@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use http::Method;
 
-use crate::support::library::{Acl, ENGINE, Reason, Verdict, allow_everything, example, names};
+use crate::support::library::{Acl, CONSUMERS, ENGINE, Reason, Verdict, allow_everything, example, names};
 
 /// Not operations of the published API, but answered by engines, and refused here.
 const UNPUBLISHED: [&str; 3] = ["/debug/{*rest}", "/session", "/grpc"];
@@ -99,6 +99,23 @@ fn another_method_than_get_is_judged_alike_whatever_the_path() {
             assert_eq!(reason(&some, &method, path), Reason::MethodNotAllowed, "{method} {path}");
         }
     }
+}
+
+/// Names as a table of a page has them.
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_readme_has_every_consumer() {
+    let page = include_str!("../../README.md");
+    let (_, section) = page.split_once("## Which names for which consumer").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let found: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let rows = CONSUMERS
+        .iter()
+        .map(|row| format!("| `{}` | {} | {} | {} |", row.name, row.program, quoted(row.allow), row.note));
+    assert_eq!(found, rows.collect::<Vec<_>>());
 }
 
 #[test]

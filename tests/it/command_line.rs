@@ -34,7 +34,7 @@ fn an_unknown_name_is_answered_with_what_is_near() {
 fn no_name_at_all_is_answered_with_all_names() {
     for args in [&[][..], &["-a", ""], &["check", "GET", "/info"]] {
         let stderr = usage_error(args);
-        assert!(stderr.contains("nothing is allowed"), "{stderr}");
+        assert!(stderr.contains("nothing is allowed: give -a NAME or --for CONSUMER"), "{stderr}");
         for name in names::all(&ENGINE) {
             assert!(stderr.contains(&format!("\n  {name} ")), "{name} is not in: {stderr}");
         }
@@ -96,6 +96,65 @@ fn help_names_every_flag_with_its_variable() {
         assert!(help.contains(&variable), "--{flag} has no {variable}");
     }
     assert!(help.contains("images                /images/json /images/{name}/json /images/{name}/history"));
+}
+
+#[test]
+fn an_unknown_consumer_is_answered_with_what_is_near() {
+    let stderr = usage_error(&["--for", "nginxproxy"]);
+    assert!(stderr.contains("--for: unknown consumer 'nginxproxy'; did you mean nginx-proxy"), "{stderr}");
+    assert!(usage_error(&["--for", "zzz"]).contains("the consumers are: aiodocker, crowdsec"));
+    assert!(usage_error(&["--for", "", "-a", "info"]).contains("--for is empty"));
+}
+
+#[test]
+fn a_consumer_gets_its_names_and_what_it_reads() {
+    let inspect = "GET /containers/x/json";
+    for (args, code, line) in [
+        ("--for traefik GET /events", 0, "allowed: /events is events"),
+        ("--for traefik GET /networks", 1, "404: networks:list is not allowed here"),
+        ("--for traefik,netdata -a networks:list GET /networks", 0, "allowed: /networks is networks:list"),
+        (
+            "--for docker-gen GET /containers/x/json",
+            0,
+            "allowed: /containers/x/json is containers:inspect; the engine answers\n",
+        ),
+    ] {
+        let output = run(&[&["check"], &args.split(' ').collect::<Vec<_>>()[..]].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.code() == Some(code) && text.starts_with(line), "{args}: {text}");
+    }
+    let shown = |flags: &str| {
+        let line = format!("check {flags} {inspect}");
+        String::from_utf8(run(&line.split(' ').collect::<Vec<_>>()).stdout).unwrap()
+    };
+    assert!(
+        shown("--for netdata").contains("without env (but NOMAD_NAMESPACE, "),
+        "{}",
+        shown("--for netdata")
+    );
+    let more = shown("--for netdata --keep-env PATH");
+    assert!(more.contains("env (but PATH, NOMAD_NAMESPACE, "), "{more}");
+    // What one of several consumers reads is shown.
+    assert!(shown("--for zabbix-agent2,netdata").contains("without env (but NOMAD_NAMESPACE"));
+    assert!(!shown("--for zabbix-agent2,netdata").contains("labels"));
+    assert!(shown("--for zabbix-agent2 --redact labels").contains("without env, labels"));
+}
+
+#[test]
+fn the_consumers_are_printed_for_people_and_programs() {
+    let table = String::from_utf8(run(&["consumers"]).stdout).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(&["consumers", "--format", "json"]).stdout).unwrap();
+    let rows = json.as_array().unwrap();
+    assert_eq!(table.lines().count(), rows.len() + 1);
+    for (line, row) in table.lines().skip(1).zip(rows) {
+        assert!(line.starts_with(row["name"].as_str().unwrap()), "{line}: {row}");
+        assert!(row["allow"].as_array().unwrap().iter().all(|name| line.contains(name.as_str().unwrap())));
+    }
+    let nginx = rows.iter().find(|row| row["name"] == "nginx-proxy").unwrap();
+    assert_eq!(nginx["optional"], serde_json::json!(["version", "info"]));
+    assert_eq!(nginx["keep_env"][0], "VIRTUAL_*");
+    assert_eq!(nginx["redact"][0], "env");
 }
 
 #[test]

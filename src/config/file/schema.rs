@@ -21,6 +21,7 @@ use crate::telemetry::access_log_writer::AccessLogTarget;
 pub(super) fn key(setting: Setting) -> &'static str {
     match setting {
         Setting::Allow => "allow",
+        Setting::For => "consumer",
         Setting::MinApiVersion => "min_api_version",
         Setting::Redact => "redact",
         Setting::KeepEnv => "keep_env",
@@ -178,8 +179,11 @@ impl Schema<'_> {
         let inherited = |of: fn(&ViewSettings) -> &Vec<String>| {
             listener.map(|rights| of(&rights.view).clone()).unwrap_or_default()
         };
+        let named = Named::of(table.texts("allow"), table.texts("consumer"), listener);
         RightsSettings {
-            allow: table.texts("allow").or_else(|| listener.and_then(|rights| rights.allow.clone())),
+            allow: named.allow,
+            consumers: named.consumers,
+            viewed_as: named.viewed_as,
             min_api_version: table
                 .text("min_api_version")
                 .or_else(|| listener.and_then(|rights| rights.min_api_version.clone())),
@@ -236,6 +240,35 @@ impl Schema<'_> {
             // Standard output, where it may stand.
             "-" => PathBuf::from(path),
             _ => self.path.parent().unwrap_or(Path::new("")).join(path),
+        }
+    }
+}
+
+/// What is said of names.
+struct Named {
+    allow: Option<Vec<String>>,
+    consumers: Vec<String>,
+    viewed_as: Vec<String>,
+}
+
+impl Named {
+    /// What is said of them, in a rule or in its listener. A rule that names what is allowed and no consumer is
+    /// shown what its listener's consumer is.
+    fn of(
+        allow: Option<Vec<String>>,
+        consumers: Option<Vec<String>>,
+        listener: Option<&RightsSettings>,
+    ) -> Self {
+        match (consumers, listener) {
+            (None, Some(listener)) if allow.is_none() => Self {
+                allow: listener.allow.clone(),
+                consumers: listener.consumers.clone(),
+                viewed_as: listener.viewed_as.clone(),
+            },
+            (None, Some(listener)) => {
+                Self { allow, consumers: Vec::new(), viewed_as: listener.consumers.clone() }
+            }
+            (consumers, _) => Self { allow, consumers: consumers.unwrap_or_default(), viewed_as: Vec::new() },
         }
     }
 }

@@ -84,6 +84,7 @@ impl Page {
 
     fn rights(&mut self, rights: &RightsSettings) {
         self.some("allow", rights.allow.as_deref().map(texts));
+        self.list("consumer", &rights.consumers);
         self.some("min_api_version", rights.min_api_version.as_deref().map(text));
         self.line("redact", texts(&rights.view.redact));
         self.line("keep_env", texts(&rights.view.keep_env));
