@@ -171,6 +171,7 @@ impl ConfigError {
         Some(match self {
             Self::NothingAllowed => return None,
             Self::Name(error) => (Setting::Allow, Some(&error.given)),
+            Self::Consumer(error) => (Setting::For, Some(&error.given)),
             Self::Version(_) => (Setting::MinApiVersion, None),
             Self::Class(error) => (Setting::Redact, Some(error.given())),
             Self::Selector(error) => (Setting::Only, Some(error.given())),

@@ -197,12 +197,11 @@ impl Filter {
         };
         let is_answer = response.status().is_success();
         let (mut head, mut body) = response.into_parts();
-        let is_text = is_error(head.status) && content_type(&head.headers).is_some_and(is_text);
-        check(&head.headers, is_text).inspect_err(|_| self.stats.note_failure())?;
+        let form = form(head.status, &head.headers, framing).inspect_err(|_| self.stats.note_failure())?;
         for name in &ABOUT_THE_BYTES {
             head.headers.remove(name);
         }
-        if is_text {
+        if form == Form::Text {
             let text = message(&mut body).await?;
             let body = Box::new(FilteredBody::judged(Source::Answer(body), text, self.stats()));
             return Ok(Shown::Filtered(Response::from_parts(head, body)));
@@ -254,18 +253,26 @@ fn framing(body: Body, status: StatusCode) -> Option<Framing> {
     }
 }
 
-fn check(headers: &HeaderMap, is_text: bool) -> Result<(), Unfilterable> {
+/// In what form an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    /// An error that is a message and no more.
+    Text,
+}
+
+/// The form that a head says. A stream need not say it: Docker 20.10 begins that of a container's statistics without a
+/// type, and the pass ends it where it is not JSON.
+fn form(status: StatusCode, headers: &HeaderMap, framing: Framing) -> Result<Form, Unfilterable> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Unfilterable::ContentEncoding);
     }
     match content_type(headers) {
-        Some(text) if is_text || is_json(text) => Ok(()),
+        Some(text) if is_json(text) => Ok(Form::Json),
+        Some(text) if is_error(status) && is_text(text) => Ok(Form::Text),
+        None if framing == Framing::Sequence && !headers.contains_key(header::CONTENT_TYPE) => Ok(Form::Json),
         _ => Err(Unfilterable::ContentType),
     }
-}
-
-fn is_error(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
 }
 
 /// The content type, if there is one and no other.
@@ -345,6 +352,18 @@ mod tests {
         }
         assert!(is_text("text/plain") && is_text("Text/Plain; charset=UTF-8"));
         assert!(!is_text("text/plain; charset=utf-16") && !is_text("text/html"));
+    }
+
+    #[test]
+    fn a_stream_alone_need_not_say_that_it_is_json() {
+        let mut headers = HeaderMap::new();
+        let form = |headers: &HeaderMap, framing| form(StatusCode::OK, headers, framing).ok();
+        assert_eq!(form(&headers, Framing::Sequence), Some(Form::Json));
+        assert_eq!(form(&headers, Framing::Document), None);
+        for wrong in ["text/plain", "application/octet-stream", "\u{e4}"] {
+            headers.insert(header::CONTENT_TYPE, wrong.parse().unwrap());
+            assert_eq!(form(&headers, Framing::Sequence), None, "{wrong}");
+        }
     }
 
     #[test]
