@@ -275,6 +275,10 @@ fn form(status: StatusCode, headers: &HeaderMap, framing: Framing) -> Result<For
     }
 }
 
+fn is_error(status: StatusCode) -> bool {
+    status.is_client_error() || status.is_server_error()
+}
+
 /// The content type, if there is one and no other.
 fn content_type(headers: &HeaderMap) -> Option<&str> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();

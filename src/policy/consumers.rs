@@ -100,7 +100,7 @@ pub static CONSUMERS: &[Consumer] = &[
         program: "Glances 4.5",
         allow: &["version", "containers", "containers:stats", "images:inspect"],
         redact: Classes::of(&[Class::Env, Class::Labels, Class::Paths, Class::Options]),
-        note: "without images:inspect it shows no container",
+        note: "without images:inspect it shows no images",
         ..ROW
     },
     Consumer {

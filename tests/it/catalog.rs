@@ -1,6 +1,7 @@
 //! The catalog is complete: every GET of the Engine API is a row or a refusal, and nothing else is.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use http::Method;
 
@@ -116,6 +117,16 @@ fn the_readme_has_every_consumer() {
         .iter()
         .map(|row| format!("| `{}` | {} | {} | {} |", row.name, row.program, quoted(row.allow), row.note));
     assert_eq!(found, rows.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_test_runs_every_consumer() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/consumers");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sources: String = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    for row in CONSUMERS {
+        assert!(sources.contains(&format!("(\"{}\"", row.name)), "no test runs {}", row.name);
+    }
 }
 
 #[test]

@@ -71,6 +71,7 @@ mod systemd;
 mod tls;
 
 // What its users run, and what the pages say.
+mod consumers;
 mod docker_cli;
 #[cfg(feature = "tls")]
 mod from_another_machine;

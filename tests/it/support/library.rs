@@ -4,7 +4,7 @@
 pub use docker_proxy_acl::cli::Cli;
 pub use docker_proxy_acl::config::Config;
 pub use docker_proxy_acl::policy::catalog::ENGINE;
-pub use docker_proxy_acl::policy::consumers::CONSUMERS;
+pub use docker_proxy_acl::policy::consumers::{CONSUMERS, Consumer};
 pub use docker_proxy_acl::policy::query::Kind;
 pub use docker_proxy_acl::policy::{Acl, Allowed, CanonicalPath, Endpoint, Origin, Reason, Verdict, names};
 

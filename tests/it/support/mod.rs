@@ -26,6 +26,7 @@ pub mod tls;
 pub mod tools;
 pub mod transport;
 
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 /// How long anything that is waited for may take before the test fails.
@@ -46,6 +47,17 @@ pub fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
 /// Waits until a condition holds.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     eventually(what, || condition().then_some(()));
+}
+
+/// What the tests that run at the same time share: it is made for the first of them, and ends with the last.
+pub fn shared<T>(slot: &Mutex<Weak<T>>, make: impl FnOnce() -> T) -> Arc<T> {
+    // A test that failed while it made it leaves the next one to try again.
+    let mut slot = slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    slot.upgrade().unwrap_or_else(|| {
+        let made = Arc::new(make());
+        *slot = Arc::downgrade(&made);
+        made
+    })
 }
 
 /// A number from the environment, for tests that can be made longer.

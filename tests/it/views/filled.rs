@@ -30,7 +30,7 @@ pub struct Filled {
 /// The engine that is filled now, or a new one.
 pub fn filled() -> Arc<Filled> {
     static SHARED: Mutex<Weak<Filled>> = Mutex::new(Weak::new());
-    super::shared(&SHARED, Filled::new)
+    crate::support::shared(&SHARED, Filled::new)
 }
 
 /// The texts that must be nowhere if a class is redacted.

@@ -214,7 +214,7 @@ impl Drop for Shared {
 /// The engine that two tenants share, with `TENANT_CONTAINERS` containers of each.
 fn two_tenants() -> Arc<Shared> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::new(Weak::new());
-    super::shared(&SHARED, || Shared::new(env_usize("TENANT_CONTAINERS", 5)))
+    crate::support::shared(&SHARED, || Shared::new(env_usize("TENANT_CONTAINERS", 5)))
 }
 
 /// A request, and the same for a thing that nobody has.
