@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 
 /// How many bytes of items, and of what they became, are kept together.
-pub const MAX_KEPT: usize = 128 * 1024;
+pub const MAX_KEPT: usize = 96 * 1024;
 
 /// How long an item may be that is kept, in bytes; as long as a memo is locked, at most that much is copied.
 const MAX_ITEM: usize = 16 * 1024;
