@@ -10,24 +10,6 @@ use super::filled::{COMMAND, ENV, HOST_PATH, LABEL, OPTION, filled};
 use crate::support::http::{self, get_head};
 use crate::support::proxy::Proxy;
 
-/// The variables that the template of nginx-proxy 1.11 asks for, as in `docs/views.md`.
-const KEPT: [&str; 11] = [
-    "VIRTUAL_*",
-    "NETWORK_ACCESS",
-    "HTTPS_METHOD",
-    "CERT_NAME",
-    "SSL_POLICY",
-    "HSTS",
-    "SERVER_TOKENS",
-    "ACME_HTTP_CHALLENGE_LOCATION",
-    "ENABLE_HTTP_ON_MISSING_CERT",
-    "EXTERNAL_HTTP_PORT",
-    "EXTERNAL_HTTPS_PORT",
-];
-
-/// Its own labels, such as those for what is kept alive; the others are redacted.
-const KEPT_LABELS: &str = "com.github.nginx-proxy.nginx-proxy.*";
-
 /// What docker-gen asks for at its start, and what it makes of the answers: a place for each virtual host.
 struct Template {
     sent: Vec<u8>,
@@ -80,10 +62,7 @@ fn place(listed: &Value, container: &Value) -> Option<String> {
 #[ignore = "needs an engine: tests/run"]
 fn virtual_hosts_are_found_as_on_the_engine_s_socket_and_passwords_are_not_sent() {
     let filled = filled();
-    let proxy = Proxy::builder(filled.socket()).allow("containers,networks,events,info,version");
-    let keep = KEPT.iter().flat_map(|glob| ["--keep-env", glob]);
-    let proxy = proxy.args(["--redact", "env,commands,labels,paths,options"]).args(keep);
-    let proxy = proxy.args(["--keep-label", KEPT_LABELS]).start();
+    let proxy = Proxy::builder(filled.socket()).args(["--for", "nginx-proxy"]).allow("info,version").start();
     let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let mut events = http::connect(proxy.socket());
     events.write_all(get_head(&format!("/events?since={since}")).as_bytes()).unwrap();
