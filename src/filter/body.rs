@@ -49,14 +49,8 @@ pub struct FilteredBody<B> {
 }
 
 impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
-<<<<<<< HEAD
     /// Takes `body` through all `passes`, one after the other, and counts what that comes to.
     pub fn new(body: B, passes: Vec<Redactor>, stats: Arc<Stats>) -> Self {
-        let (pending, first) = (Bytes::new(), VecDeque::new());
-        Self { body, passes, pending, first, yields: false, ended: false, stats }
-=======
-    /// Takes `body` through all `passes`, one after the other.
-    pub fn new(body: B, passes: Vec<Redactor>) -> Self {
         Self {
             body,
             passes,
@@ -65,8 +59,8 @@ impl<B: Body<Data = Bytes, Error: Into<BodyError>> + Unpin> FilteredBody<B> {
             first: VecDeque::new(),
             yields: false,
             ended: false,
+            stats,
         }
->>>>>>> fdcc0a3 (Redact the beginning of an answer in one turn, keep less of lists, and say what that gives)
     }
 
     /// What is left of a body that was read to its end and judged whole.

@@ -77,7 +77,7 @@ pub static CONSUMERS: &[Consumer] = &[
         program: "docker-gen 0.17, by a stand-in on its library",
         allow: &["ping", "events", "containers", "networks:list"],
         optional: &["version", "info"],
-        note: "templates can read everything, so nothing is redacted; -notify-sighup and the like write and cannot work",
+        note: "nothing is redacted, for its templates; -notify-sighup and the like write and cannot work",
         ..ROW
     },
     Consumer {

@@ -1,4 +1,4 @@
-//! The Docker CLI of 20.10 and of today: what each command needs, and what becomes of those that write.
+//! The Docker CLI 20.10 and 28: what each command needs, and what becomes of those that write.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -94,11 +94,11 @@ struct Cli {
     path: Option<PathBuf>,
 }
 
-/// That of Debian 12, and that of Debian's unstable.
+/// That of Debian 12, and the newest before 29.
 fn both() -> [Cli; 2] {
     [
         Cli { version: "20.10", path: None },
-        Cli { version: "28", path: Some(fetched("unstable/usr/bin/docker")) },
+        Cli { version: "28", path: Some(fetched("docker_28/usr/bin/docker")) },
     ]
 }
 

@@ -1,4 +1,4 @@
-//! An engine with what the consumers look for: containers that are found by variables and labels, and a swarm's service.
+//! An engine with what the consumers look for: containers that are found by variables and labels, and a service.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};

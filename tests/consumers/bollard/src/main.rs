@@ -7,7 +7,8 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), bollard::errors::Error> {
-    let [socket, container] = std::env::args().skip(1).collect::<Vec<_>>().try_into().expect("SOCKET CONTAINER");
+    let [socket, container] =
+        std::env::args().skip(1).collect::<Vec<_>>().try_into().expect("SOCKET CONTAINER");
     let docker = Docker::connect_with_unix(&socket, 30, API_DEFAULT_VERSION)?.negotiate_version().await?;
     let listed = docker.list_containers(None::<ListContainersOptions>).await?;
     let mut names: Vec<String> = listed.into_iter().flat_map(|one| one.names.unwrap_or_default()).collect();
