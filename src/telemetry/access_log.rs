@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::{Method, StatusCode, Uri};
 use tracing::Level;
 
-use super::access_log_writer::{AccessLogWriter, Line};
+use super::access_log_writer::Line;
 use super::in_flight::InFlight;
 use super::metrics::{Finished, InFlightGauges, Limit};
 pub use super::outcome::{Client, Outcome};
@@ -126,8 +126,8 @@ impl AccessLogEntry {
         }
     }
 
-    /// Counts it.
-    fn count(&self, duration: Duration) {
+    /// Counts it, if anything is counted.
+    fn count(&self) {
         let Some(metrics) = &self.client.listener.metrics else { return };
         metrics.count(Finished {
             endpoint: self.endpoint,
@@ -136,13 +136,14 @@ impl AccessLogEntry {
             ended: self.ended,
             bytes: self.bytes,
             head_after: self.head_after,
-            duration,
+            duration: self.started_at.elapsed(),
             was_forwarded: self.in_flight.is_some(),
         });
     }
 
-    /// Writes its line of the access log that has one for each.
-    fn write(&self, log: &AccessLogWriter, duration: Duration) {
+    /// Writes its line of the access log that has one for each, if there is one.
+    fn write(&self) {
+        let Some(log) = &self.client.listener.access_log else { return };
         let peer = &self.client.peer;
         let method = self.request.as_ref().map(|(method, _)| truncate(method.as_str()));
         let path = self.request.as_ref().map(|(_, uri)| truncate(uri.path()));
@@ -160,7 +161,7 @@ impl AccessLogEntry {
             status: self.status.map(|status| status.as_u16()),
             bytes: self.bytes,
             head_ms: self.head_after.map(fractional_millis),
-            duration_ms: fractional_millis(duration),
+            duration_ms: fractional_millis(self.started_at.elapsed()),
             ended: self.ended.as_str(),
             left_out: self.left_out.as_deref(),
             error: self.error.as_deref(),
@@ -213,11 +214,8 @@ macro_rules! write_entry {
 
 impl Drop for AccessLogEntry {
     fn drop(&mut self) {
-        let duration = self.started_at.elapsed();
-        self.count(duration);
-        if let Some(log) = &self.client.listener.access_log {
-            self.write(log, duration);
-        }
+        self.count();
+        self.write();
         if self.level() == Level::WARN {
             let logged = refusals().note(&self.client, self.outcome, Instant::now());
             if logged == Logged::InFull {

@@ -81,6 +81,7 @@ mod certificates {
             let config = config.with_client_auth_cert(vec![cert.der().clone()], key).unwrap();
             let mut tls = ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
             let mut tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            tcp.set_nodelay(true).unwrap();
             let mut stream = Stream::new(&mut tls, &mut tcp);
             stream.write_all(b"GET /info HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
             let mut answer = Vec::new();
@@ -102,7 +103,7 @@ mod certificates {
             Metrics::of(&proxy)
         };
         let before = counted(1).series();
-        let many = env_usize("SERIES_CERTIFICATES", 200);
+        let many = env_usize("SERIES_CERTIFICATES", 1000);
         (0..many).for_each(|n| clients.ask(port, &format!("client-{n}")));
         let after = counted(1 + many);
         assert_eq!(after.series(), before);
