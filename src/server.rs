@@ -151,22 +151,15 @@ fn prepare(
         listeners::reloadable(&loaded).into_iter().chain(upstream.reloadable()).collect();
     signals.defer_shutdown();
     let listeners = listeners::bind_all(loaded)?;
-    let close = |listeners: Vec<PreparedListener>| listeners.into_iter().for_each(|one| one.bound.close());
     if let Err(insufficient) = rlimit::raise(listeners::max_connections(&config, &listeners)) {
         tracing::warn!("{insufficient}");
     }
-    let prepare_admin = |admin: &AdminConfig| {
-        let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        metrics::add_process(&mut metrics, ProcessUsage::open()?);
-        metrics::add_upstream(&mut metrics, &upstream);
-        metrics::add_certificates(&mut metrics, certificates.clone());
-        metrics::add_logs(&mut metrics, log, access_log.as_ref());
-        PreparedAdmin::bind(admin, metrics)
-    };
+    let logs = (log, access_log.as_ref());
+    let prepare_admin = |config: &AdminConfig| prepare_admin(config, &upstream, certificates.clone(), logs);
     let admin = match config.admin.as_ref().map(prepare_admin).transpose() {
         Ok(admin) => admin,
         Err(error) => {
-            close(listeners);
+            close_all(listeners);
             return Err(error);
         }
     };
@@ -178,11 +171,30 @@ fn prepare(
     match confine(&config, start_threads) {
         Ok(closer) => Ok(Prepared { config, upstream, listeners, certificates, closer, admin, access_log }),
         Err(error) => {
-            close(listeners);
+            close_all(listeners);
             admin.into_iter().for_each(|admin| admin.bound.close());
             Err(error)
         }
     }
+}
+
+/// The operator's listener, with the figures that are there before it serves.
+fn prepare_admin(
+    config: &AdminConfig,
+    upstream: &Arc<Upstream>,
+    certificates: Vec<Arc<dyn Reload>>,
+    (log, access_log): (&Log, Option<&AccessLogWriter>),
+) -> Result<PreparedAdmin, StartError> {
+    let mut metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
+    metrics::add_process(&mut metrics, ProcessUsage::open()?);
+    metrics::add_upstream(&mut metrics, upstream);
+    metrics::add_certificates(&mut metrics, certificates);
+    metrics::add_logs(&mut metrics, log, access_log);
+    PreparedAdmin::bind(config, metrics)
+}
+
+fn close_all(listeners: Vec<PreparedListener>) {
+    listeners.into_iter().for_each(|listener| listener.bound.close());
 }
 
 /// Says what happens to descriptors that clients pass, and starts what that needs.

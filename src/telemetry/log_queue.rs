@@ -70,14 +70,33 @@ struct Batch {
     dropped: u64,
 }
 
+/// What became of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pushed {
+    /// It is the first that waits.
+    First,
+    /// Others wait too.
+    Another,
+    /// With it there is enough to be written without waiting for more.
+    Enough,
+    /// There was no room for it.
+    Dropped,
+}
+
 impl Batch {
     /// Adds a line if there is room for it. Once one was dropped all are, until the batch is taken: so the
     /// gap is in one place.
-    fn push(&mut self, line: &[u8]) {
+    fn push(&mut self, line: &[u8]) -> Pushed {
         if self.dropped > 0 || self.lines.len() + line.len() > MAX_QUEUED {
             self.dropped += 1;
-        } else {
-            self.lines.extend_from_slice(line);
+            return Pushed::Dropped;
+        }
+        let before = self.lines.len();
+        self.lines.extend_from_slice(line);
+        match (before, self.lines.len()) {
+            (0, _) => Pushed::First,
+            (..GATHERED, GATHERED..) => Pushed::Enough,
+            _ => Pushed::Another,
         }
     }
 
@@ -168,17 +187,15 @@ impl LogQueue {
         match state.writer {
             // What the writer has to say itself stands where it says it.
             Some(writer) if writer != thread::current().id() => {
-                let before = (state.waiting.lines.len(), state.waiting.dropped);
-                state.waiting.push(line);
-                self.0.dropped.fetch_add(state.waiting.dropped - before.1, Ordering::Relaxed);
-                let wakes = match self.0.kind {
-                    LogKind::Log => true,
-                    // To wake the writer costs more than all else, so that is done for the first line alone.
-                    _ => before == (0, 0) || (before.0 < GATHERED && state.waiting.lines.len() >= GATHERED),
-                };
+                let pushed = state.waiting.push(line);
                 drop(state);
-                if wakes {
-                    self.0.changed.notify_all();
+                match (pushed, &self.0.kind) {
+                    (Pushed::Dropped, _) => {
+                        self.0.dropped.fetch_add(1, Ordering::Relaxed);
+                    }
+                    // To wake the writer costs more than all else that is done for a line.
+                    (Pushed::Another, LogKind::AccessLogOnStdout | LogKind::AccessLog(_)) => {}
+                    _ => self.0.changed.notify_all(),
                 }
             }
             _ => {
@@ -322,20 +339,31 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_dropped_and_counted_with_all_that_follows_until_the_batch_is_taken() {
         let mut batch = Batch::default();
-        batch.push(b"first\n");
-        batch.push(&[b'x'; MAX_QUEUED]);
-        batch.push(b"short\n");
+        assert_eq!(batch.push(b"first\n"), Pushed::First);
+        assert_eq!(batch.push(&[b'x'; MAX_QUEUED]), Pushed::Dropped);
+        assert_eq!(batch.push(b"short\n"), Pushed::Dropped);
         assert_eq!(batch, Batch { lines: b"first\n".to_vec(), dropped: 2 });
         let mut next = batch.emptied();
         assert!(next.is_empty());
-        next.push(b"next\n");
+        assert_eq!(next.push(b"next\n"), Pushed::First);
         assert_eq!(next, Batch { lines: b"next\n".to_vec(), dropped: 0 });
+    }
+
+    #[test]
+    fn the_writer_is_woken_for_the_first_line_and_when_there_is_enough() {
+        let mut batch = Batch::default();
+        let line = [b'x'; GATHERED / 4];
+        let pushed: Vec<Pushed> = (0..6).map(|_| batch.push(&line)).collect();
+        use Pushed::{Another, Enough, First};
+        assert_eq!(pushed, [First, Another, Another, Enough, Another, Another]);
     }
 
     #[test]
     fn a_large_buffer_is_given_back() {
         let mut batch = Batch::default();
-        (0..MAX_QUEUED / 2).for_each(|_| batch.push(b"\n"));
+        for _ in 0..MAX_QUEUED / 2 {
+            batch.push(b"\n");
+        }
         let mut empty = batch.emptied();
         assert!(empty.is_empty() && empty.is_large());
         empty.shrink();
