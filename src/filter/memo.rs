@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 
+use super::stats::LeftOut;
+
 /// How many bytes of items, and of what they became, are kept together.
 pub const MAX_KEPT: usize = 96 * 1024;
 
@@ -31,6 +33,7 @@ pub(super) struct Known {
     item: Box<[u8]>,
     /// `None` if it is not visible.
     shown: Option<Box<[u8]>>,
+    left_out: LeftOut,
     /// The number of the last answer that had it.
     last: AtomicU64,
 }
@@ -44,6 +47,11 @@ impl Known {
     /// What goes on of it; `None` if it is not visible.
     pub(super) fn shown(&self) -> Option<&[u8]> {
         self.shown.as_deref()
+    }
+
+    /// What of it does not.
+    pub(super) fn left_out(&self) -> LeftOut {
+        self.left_out
     }
 
     fn size(&self) -> usize {
@@ -106,13 +114,13 @@ impl Recall {
     }
 
     /// Keeps what a complete object became, in the place of one with the same beginning, if there is room.
-    pub(super) fn keep(&self, item: &[u8], shown: Option<&[u8]>) {
+    pub(super) fn keep(&self, item: &[u8], shown: Option<&[u8]>, left_out: LeftOut) {
         let Some(place) = self.place(item).filter(|_| item.len() <= MAX_ITEM) else { return };
         let size = item.len() + shown.map_or(0, <[u8]>::len);
         let mut kept = self.memo.lock();
         if kept.make_room(place, size, self.answer) {
             let last = AtomicU64::new(self.answer);
-            let known = Known { item: item.into(), shown: shown.map(Box::from), last };
+            let known = Known { item: item.into(), shown: shown.map(Box::from), left_out, last };
             kept.size += size;
             kept.items.insert(place, Arc::new(known));
         }
@@ -154,8 +162,8 @@ mod tests {
     fn an_item_is_known_by_all_of_its_bytes() {
         let memo = Arc::new(Memo::default());
         let recall = memo.recall("");
-        recall.keep(&item(1, "a"), Some(b"one"));
-        recall.keep(&item(2, "a"), None);
+        recall.keep(&item(1, "a"), Some(b"one"), LeftOut::default());
+        recall.keep(&item(2, "a"), None, LeftOut::default());
         assert_eq!(shown(&recall, &[&item(1, "a")[..], b",{"].concat()), Some(Some(b"one".to_vec())));
         assert_eq!(shown(&recall, &item(2, "a")), Some(None));
         assert_eq!(shown(&recall, &item(1, "b")), None);
@@ -169,8 +177,8 @@ mod tests {
     #[test]
     fn the_last_of_several_with_the_same_beginning_is_known() {
         let recall = Arc::new(Memo::default()).recall("");
-        recall.keep(&item(1, "a"), Some(b"one"));
-        recall.keep(&item(1, "b"), Some(b"two"));
+        recall.keep(&item(1, "a"), Some(b"one"), LeftOut::default());
+        recall.keep(&item(1, "b"), Some(b"two"), LeftOut::default());
         assert_eq!(shown(&recall, &item(1, "a")), None);
         assert_eq!(shown(&recall, &item(1, "b")), Some(Some(b"two".to_vec())));
     }
@@ -189,7 +197,7 @@ mod tests {
             let recall = memo.recall("");
             let of_each = (from..from + 1000).map(|id| {
                 let is_known = recall.find(&item(id, &long)).is_some();
-                recall.keep(&item(id, &long), Some(long.as_bytes()));
+                recall.keep(&item(id, &long), Some(long.as_bytes()), LeftOut::default());
                 size(&memo);
                 usize::from(is_known)
             });
@@ -213,7 +221,7 @@ mod tests {
     fn an_item_that_is_too_long_or_too_short_is_not_kept() {
         let recall = Arc::new(Memo::default()).recall("");
         for item in [item(1, &"x".repeat(MAX_ITEM)), br#"{"Id":"1"}"#.to_vec()] {
-            recall.keep(&item, None);
+            recall.keep(&item, None, LeftOut::default());
             assert_eq!(shown(&recall, &item), None);
         }
     }

@@ -170,6 +170,8 @@ struct ToKeep {
     before: usize,
     /// Where what is shown of it begins in what goes on; `None` if nothing is.
     shown: Option<usize>,
+    /// What had been left out before it.
+    left_out: LeftOut,
 }
 
 impl Redactor {
@@ -306,10 +308,11 @@ impl Redactor {
         self.take(chunk, from, out)?;
         let Some(known) = known else {
             let shown = (self.target == Target::Out).then_some(out.len());
-            self.to_keep = Some(ToKeep { from, before: 0, shown });
+            self.to_keep = Some(ToKeep { from, before: 0, shown, left_out: self.left_out });
             return Ok(());
         };
         self.tokens.skip_known(known.len());
+        self.left_out += known.left_out();
         self.from = self.tokens.position();
         if let Some(shown) = known.shown() {
             self.let_held_go(out);
@@ -322,10 +325,11 @@ impl Redactor {
 
     /// Keeps what the item became that has ended, if it began in the same chunk.
     fn keep(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), Reason> {
-        let Some(ToKeep { from, shown, .. }) = self.to_keep.take() else { return Ok(()) };
+        let Some(ToKeep { from, shown, left_out, .. }) = self.to_keep.take() else { return Ok(()) };
         self.take(chunk, self.tokens.position(), out)?;
         if let Some(recall) = &self.recall {
-            recall.keep(&chunk[from..self.tokens.position()], shown.map(|from| &out[from..]));
+            let item = &chunk[from..self.tokens.position()];
+            recall.keep(item, shown.map(|from| &out[from..]), self.left_out.since(left_out));
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What filtering came to, counted since the start.
 
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The counts of a listener, to be read at any time.
@@ -18,6 +19,20 @@ pub struct LeftOut {
     pub redacted: u64,
     /// Items of lists, references and events that are not shown.
     pub hidden: u64,
+}
+
+impl LeftOut {
+    /// What was left out since `before`.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self { redacted: self.redacted - before.redacted, hidden: self.hidden - before.hidden }
+    }
+}
+
+impl AddAssign for LeftOut {
+    fn add_assign(&mut self, more: Self) {
+        self.redacted += more.redacted;
+        self.hidden += more.hidden;
+    }
 }
 
 impl Stats {

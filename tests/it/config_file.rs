@@ -2,10 +2,15 @@
 //! and the way out, and can be shown, checked and asked without starting.
 
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 
+use crate::support::engine::Engine;
+use crate::support::http::get;
 use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::{Proxy, program};
+#[cfg(feature = "tls")]
+use crate::support::tls::{CertDir, Pki, curl_as};
+use crate::support::tools::{free_port, stdout};
 
 /// A file in a directory of its own.
 struct File {
@@ -320,6 +325,91 @@ fn check_says_what_becomes_of_a_client_s_request_and_by_which_line() {
     assert!(text.contains("--listener names one of /tmp/x/a.sock, tcp://127.0.0.1:1"), "{text}");
 }
 
+#[cfg(feature = "tls")]
+#[test]
+#[ignore = "needs an engine and root: tests/run"]
+fn the_example_s_clients_get_what_it_says_on_a_real_engine() {
+    let (engine, pki, port) = (Engine::shared(), Pki::new(), free_port());
+    pki.certs(&["client", "prometheus"]);
+    let text = include_str!("../../examples/docker-proxy-acl.toml")
+        .replace("/run/docker-proxy-acl", "{dir}")
+        .replace("0.0.0.0:2376", &format!("127.0.0.1:{port}"))
+        .replace("\"monitoring\"", "\"daemon\"");
+    let builder = Proxy::with_file(engine.socket(), &text);
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        std::fs::copy(pki.server().0.join(file), builder.directory().join(file)).unwrap();
+    }
+    let proxy = builder.start();
+    proxy.logged(&["Listening on", &port.to_string()]);
+
+    let nginx = proxy.directory().join("nginx-proxy/docker.sock");
+    assert_eq!(get(&nginx, "/containers/json").json(), serde_json::json!([]), "none is of that project");
+    assert_eq!(get(&nginx, "/images/json").status(), 404);
+
+    let monitoring = proxy.directory().join("monitoring/docker.sock");
+    let listed = get(&monitoring, "/containers/json").json();
+    assert!(listed.as_array().unwrap().len() > 2 && listed[0]["Labels"] == serde_json::json!({}), "{listed}");
+    assert_eq!(get(&monitoring, "/events?until=1").status(), 404);
+    let mut user = Command::new("setpriv");
+    // The user is not in the group that may open the socket.
+    user.args([
+        "--reuid=1001",
+        "--regid=daemon",
+        "--clear-groups",
+        "curl",
+        "-q",
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+    ]);
+    user.args(["%{http_code}", "--unix-socket"]).arg(&monitoring).arg("http://docker/events?until=1");
+    assert_eq!(stdout(user.output().unwrap()), "200");
+
+    let status = |client: &str, path: &str| {
+        let url = format!("https://localhost:{port}{path}");
+        let client = CertDir(pki.path().join("clients").join(client));
+        stdout(curl_as(&client, &["-o", "/dev/null", "-w", "%{http_code}", &url]))
+    };
+    assert_eq!(
+        (status("prometheus", "/containers/json"), status("prometheus", "/info")),
+        ("200".into(), "404".into())
+    );
+    assert_eq!(
+        (status("alice", "/_ping"), status("alice", "/containers/json")),
+        ("404".into(), "404".into())
+    );
+}
+
+#[test]
+fn a_rule_with_a_consumer_has_its_names_and_view_and_one_without_is_shown_what_its_listener_s_is() {
+    let file = File::new(
+        "[[listener]]\naddress = '/tmp/x/a.sock'\nconsumer = 'nginx-proxy'\n\
+         [[listener.client]]\nuid = 1\nallow = ['containers']\n\
+         [[listener.client]]\nuid = 2\nconsumer = 'netdata'\n\
+         [[listener.client]]\nuid = 3\nonly = ['name:web']\n",
+    );
+    let path = file.path().display().to_string();
+    let check = |uid: &str, request: &str| {
+        let output =
+            program().args(["check", "--config", &path, "--uid", uid, "GET", request]).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let inspect = "/containers/x/json";
+    for uid in ["0", "1", "3"] {
+        assert!(check(uid, inspect).contains("without env (but VIRTUAL_*"), "{uid}: {}", check(uid, inspect));
+    }
+    assert!(check("3", inspect).contains("only name:web"), "{}", check("3", inspect));
+    assert!(check("2", inspect).contains("NOMAD_"), "{}", check("2", inspect));
+    assert!(check("0", "/networks").starts_with("allowed") && check("3", "/networks").starts_with("allowed"));
+    assert!(check("1", "/networks").starts_with("404") && check("2", "/networks").starts_with("404"));
+    let wrong = problem("[[listener]]\naddress = '/tmp/x'\nconsumer = 'ngnix-proxy'\n");
+    assert!(
+        wrong.starts_with("3:12: 'consumer': ") && wrong.contains("did you mean nginx-proxy?"),
+        "{wrong}"
+    );
+}
+
 #[test]
 fn listeners_of_a_file_have_their_own_rights_limits_and_forms_of_errors() {
     let engine = Mock::answering(OK_LINE);
@@ -339,7 +429,7 @@ fn listeners_of_a_file_have_their_own_rights_limits_and_forms_of_errors() {
     proxy.logged(&["Listening on", "other/docker.sock"]);
     assert_eq!(proxy.get("/version").status(), 200);
     assert_eq!(proxy.get("/info").text(), "404 page not found\n");
-    assert_eq!(crate::support::http::get(&other, "/info").status(), 503);
+    assert_eq!(get(&other, "/info").status(), 503);
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&other).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
 }

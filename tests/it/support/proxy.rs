@@ -215,6 +215,11 @@ impl Builder {
         self
     }
 
+    /// The directory that is its own.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Where it will listen.
     pub fn socket(&self) -> &Path {
         &self.socket
