@@ -1027,6 +1027,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_of_a_known_item_counts_each_time() {
+        let redaction = Redaction::new("env".parse().unwrap(), Vec::new(), Vec::new());
+        let plan = Arc::new(Plan::new(redaction, Visibility::new(vec!["name:a*".parse().unwrap()])));
+        let memo = Arc::new(super::super::memo::Memo::default());
+        let item =
+            |name: &str| format!(r#"{{"Name":"{name}","Id":"{}","Env":["A=1","B=2"]}}"#, "0".repeat(128));
+        let answer = format!("[{},{}]", item("a"), item("b"));
+        let mut left_out = || {
+            let pass = Redactor::new(Arc::clone(&plan), Framing::Document, Lists::Root);
+            let mut pass = pass.with_memo(memo.recall(()));
+            pass.push(answer.as_bytes(), &mut Vec::new()).unwrap();
+            pass.take_left_out()
+        };
+        let first = left_out();
+        assert!(first.hidden == 1 && first.redacted >= 2, "{first:?}");
+        assert_eq!(left_out(), first);
+    }
+
+    #[test]
     fn an_item_goes_on_when_it_is_known_to_be_visible_and_is_held_no_longer_than_its_limit() {
         let redaction = Redaction::default();
         let only = Visibility::new(vec!["name:a".parse().unwrap()]);
