@@ -82,6 +82,7 @@ fn each_fault_is_named_with_its_place_and_the_way_out() {
     }
     for (line, expected) in [
         ("alow = ['info']", "4:1: unknown key 'alow'; did you mean 'allow'?"),
+        ("consumer = 'treafik'", "4:12: 'consumer': unknown consumer 'treafik'; did you mean traefik"),
         ("keep-env = ['X']", "4:1: unknown key 'keep-env'; did you mean 'keep_env'?"),
         ("redact = ['env', 'comands']", "4:18: 'redact': unknown class 'comands'"),
         ("only = ['lable:x']", "4:9: 'only': "),
@@ -187,6 +188,8 @@ fn flags_for_the_whole_process_win_over_the_file() {
 const EVERY_FLAG: &[&str] = &[
     "-a",
     "containers,events,ping",
+    "--for",
+    "netdata,traefik",
     "--min-api-version",
     "1.40",
     "--redact",
@@ -408,6 +411,34 @@ fn a_rule_with_a_consumer_has_its_names_and_view_and_one_without_is_shown_what_i
         wrong.starts_with("3:12: 'consumer': ") && wrong.contains("did you mean nginx-proxy?"),
         "{wrong}"
     );
+}
+
+#[test]
+fn a_consumer_of_a_file_gets_its_names_and_a_rule_without_one_the_listener_s_view() {
+    let file = File::new(
+        "[[listener]]\naddress = '/tmp/x/a.sock'\nconsumer = 'netdata'\n\
+         [[listener.client]]\nuid = 1001\nconsumer = ['traefik', 'zabbix-agent2']\n\
+         [[listener.client]]\nuid = 1002\nallow = ['containers:inspect', 'version']\n",
+    );
+    let path = file.path().display().to_string();
+    let check = |uid: &str, target: &str| {
+        let output =
+            program().args(["check", "--config", &path, "--uid", uid, "GET", target]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(check("0", "/containers/x/json").contains("without env (but NOMAD_NAMESPACE"));
+    assert!(check("0", "/events").starts_with("404: "));
+    // A rule with a consumer of its own has nothing of the listener's.
+    assert!(check("1001", "/events").starts_with("allowed: "));
+    let shown = check("1001", "/containers/x/json");
+    assert!(
+        shown.contains("without env ") && !shown.contains("NOMAD") && !shown.contains("commands"),
+        "{shown}"
+    );
+    // One that names what is allowed has those names alone, and sees no more than the listener.
+    assert!(check("1002", "/_ping").starts_with("404: "));
+    assert!(check("1002", "/version").starts_with("allowed: "));
+    assert!(check("1002", "/containers/x/json").contains("without env (but NOMAD_NAMESPACE"));
 }
 
 #[test]
