@@ -1,5 +1,6 @@
 //! Listeners, as settings say them: where they listen, what counts there, and what their clients may take.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -241,12 +242,12 @@ fn request_limits(settings: &LimitSettings) -> RequestLimits {
 /// # Errors
 /// For each address that is invalid, or stands there twice.
 pub fn listen_addresses(listen: &[ListenSetting]) -> Result<Vec<ListenAddress>, Vec<ConfigError>> {
-    let mut addresses: Vec<ListenAddress> = Vec::new();
+    let (mut addresses, mut places) = (Vec::new(), HashSet::new());
     let mut errors = Vec::new();
     for ListenSetting { address, setting } in listen {
         match address.parse() {
             Err(error) => errors.push(ConfigError::Address(*setting, error)),
-            Ok(address) if addresses.iter().any(|known| same_listener(known, &address)) => {
+            Ok(address) if !places.insert(place(&address)) => {
                 errors.push(ConfigError::Duplicate(*setting, address));
             }
             Ok(address) => addresses.push(address),
@@ -296,39 +297,30 @@ pub(super) fn duplicates(
     listeners: &[Vec<ListenerConfig>],
     admin: Option<&AdminConfig>,
 ) -> Vec<ConfigProblem> {
-    let mut seen: Vec<ListenAddress> = Vec::new();
+    // Each is resolved once: there may be many.
+    let mut seen: HashSet<ListenAddress> = HashSet::new();
     let mut problems = Vec::new();
     for (index, listeners) in listeners.iter().enumerate() {
-        let addresses: Vec<ListenAddress> = listeners.iter().map(|one| one.addr.address()).collect();
-        for address in &addresses {
-            if seen.iter().any(|known| same_listener(known, address)) {
-                let error = ConfigError::Duplicate(Setting::Listen, address.clone());
+        for address in listeners.iter().map(|one| one.addr.address()) {
+            if !seen.insert(place(&address)) {
+                let error = ConfigError::Duplicate(Setting::Listen, address);
                 problems.push(ConfigProblem { scope: Scope::Listener(index), error });
             }
         }
-        seen.extend(addresses);
     }
     let admin = admin.map(|admin| admin.addr.address());
-    if let Some(address) = admin.filter(|admin| seen.iter().any(|known| same_listener(known, admin))) {
+    if let Some(address) = admin.filter(|admin| seen.contains(&place(admin))) {
         let error = ConfigError::Duplicate(Setting::Admin, address);
         problems.push(ConfigProblem { scope: Scope::Global, error });
     }
     problems
 }
 
-/// Whether two listeners are one and the same.
-fn same_listener(one: &ListenAddress, other: &ListenAddress) -> bool {
-    match (one, other) {
-        (ListenAddress::Bind(one), ListenAddress::Bind(other)) => same_place(one, other),
-        (one, other) => one == other,
-    }
-}
-
-/// Whether two addresses lead to one place, also through symbolic links and differently spelled.
-fn same_place(one: &Address, other: &Address) -> bool {
-    match (one, other) {
-        (Address::Unix(one), Address::Unix(other)) => resolved(one) == resolved(other),
-        (one, other) => one == other,
+/// A listener's place, however it is written: two with the same place are one.
+fn place(listener: &ListenAddress) -> ListenAddress {
+    match listener {
+        ListenAddress::Bind(Address::Unix(path)) => ListenAddress::Bind(Address::Unix(resolved(path))),
+        other => other.clone(),
     }
 }
 
@@ -337,7 +329,8 @@ pub(super) fn would_loop(upstream: &Address, listener: &Address) -> bool {
     let (Address::Tcp { host: to, port: to_port }, Address::Tcp { host: at, port: at_port }) =
         (upstream, listener)
     else {
-        return same_place(upstream, listener);
+        return place(&ListenAddress::Bind(upstream.clone()))
+            == place(&ListenAddress::Bind(listener.clone()));
     };
     let local = |host: &str| host.eq_ignore_ascii_case("localhost");
     to_port == at_port
@@ -354,6 +347,7 @@ pub(super) fn would_loop(upstream: &Address, listener: &Address) -> bool {
         }
 }
 
+/// A path without symbolic links, as far as it exists.
 fn resolved(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;

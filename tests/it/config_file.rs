@@ -86,7 +86,7 @@ fn each_fault_is_named_with_its_place_and_the_way_out() {
         ("keep-env = ['X']", "4:1: unknown key 'keep-env'; did you mean 'keep_env'?"),
         ("redact = ['env', 'comands']", "4:18: 'redact': unknown class 'comands'"),
         ("only = ['lable:x']", "4:9: 'only': "),
-        ("keep_label = ['']", "4:14: 'keep_label' is empty, which would show everything"),
+        ("keep_label = ['']", "4:15: 'keep_label' is empty, which would show everything"),
         ("min_api_version = 'x'", "4:19: 'min_api_version': invalid API version 'x'; write one such as 1.44"),
         ("mode = '999'", "4:8: 'mode': write permission bits in octal, such as 0660 or 0666"),
         ("group = 'no-such-group'", "4:9: 'group': /etc/group has no group 'no-such-group'"),

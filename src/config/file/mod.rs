@@ -1,5 +1,6 @@
 //! The configuration file: TOML, read strictly, with everything that is wrong in it at once.
 
+mod place;
 mod reader;
 mod schema;
 mod show;
@@ -12,7 +13,7 @@ use toml::de::DeTable;
 
 use super::error::{ConfigError, ConfigProblem, Scope};
 use super::{Config, DockerEnv, Setting, Settings};
-use reader::Found;
+use reader::Problem;
 use schema::Schema;
 pub use show::show;
 
@@ -21,7 +22,9 @@ pub use show::show;
 pub struct ConfigFile {
     path: PathBuf,
     text: String,
-    found: Found,
+    problems: Vec<Problem>,
+    /// What is said beside the file.
+    elsewhere: Vec<Setting>,
     /// What it says, with the defaults for the rest. More may be said elsewhere, and then wins.
     pub settings: Settings,
 }
@@ -59,7 +62,7 @@ impl ConfigFile {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let text = std::fs::read_to_string(&path)
             .map_err(|error| FileError::Unreadable { path: path.clone(), error })?;
-        let (settings, found) = {
+        let (settings, problems) = {
             let (table, errors) = DeTable::parse_recoverable(&text);
             if !errors.is_empty() {
                 let problem = |error: &toml::de::Error| {
@@ -70,12 +73,12 @@ impl ConfigFile {
             }
             Schema { path: &path, text: &text, defaults }.settings(table.get_ref(), docker)
         };
-        Ok(Self { path, text, found, settings })
+        Ok(Self { path, text, problems, elsewhere: Vec::new(), settings })
     }
 
     /// Notes that what counts of a setting of the whole process is said elsewhere, not in the file.
     pub fn said_elsewhere(&mut self, setting: Setting) {
-        self.found.forget(Scope::Global, schema::key(setting));
+        self.elsewhere.push(setting);
     }
 
     /// What it means.
@@ -85,11 +88,11 @@ impl ConfigFile {
     pub fn config(&self, spell: impl Fn(&ConfigError) -> String) -> Result<Config, FileError> {
         let meaning = Config::new(&self.settings);
         let mut problems: Vec<FileProblem> = Vec::new();
-        if self.settings.listeners.is_empty() && self.found.problems.is_empty() {
+        if self.settings.listeners.is_empty() && self.problems.is_empty() {
             let message = "there is no listener; add a table [[listener]] with an 'address'".to_owned();
             problems.push(FileProblem::at(&self.path, &self.text, 0, message));
         }
-        let form = self.found.problems.iter();
+        let form = self.problems.iter();
         problems.extend(
             form.map(|(offset, text)| FileProblem::at(&self.path, &self.text, *offset, text.clone())),
         );
@@ -109,10 +112,11 @@ impl ConfigFile {
         ConfigProblem { scope, error }: &ConfigProblem,
         spell: &impl Fn(&ConfigError) -> String,
     ) -> FileProblem {
-        let setting = error.setting();
-        let key = setting.map(|(setting, _)| schema::key(setting));
-        let value = setting.and_then(|(_, value)| value);
-        match self.found.place(*scope, key, value) {
+        let (setting, value) = error.setting().unzip();
+        let is_elsewhere =
+            *scope == Scope::Global && setting.is_some_and(|one| self.elsewhere.contains(&one));
+        let key = setting.map(schema::key);
+        match place::find(&self.text, *scope, key, value.flatten()).filter(|_| !is_elsewhere) {
             Some(offset) => FileProblem::at(&self.path, &self.text, offset, describe(error)),
             None => FileProblem { place: None, message: spell(error) },
         }

@@ -1,76 +1,31 @@
-//! One table of the file: takes its values by name and type, and notes where they stand and what is wrong.
-
-use std::collections::HashMap;
+//! One table of the file: takes its values by name and type, and notes what is wrong.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::super::error::Scope;
-
-/// What was found besides the values.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// What is wrong, by its offset in the file.
-    pub(super) problems: Vec<(usize, String)>,
-    /// Where each value stands: every text of a list by itself.
-    places: HashMap<(Scope, String), Vec<(String, usize)>>,
-    /// Where each part of the settings begins.
-    parts: HashMap<Scope, usize>,
-}
-
-impl Found {
-    /// Where a key of a part of the settings stands, or the value of it that is meant; else where the part
-    /// begins. `None` if the file says nothing of it.
-    pub(super) fn place(&self, scope: Scope, key: Option<&str>, value: Option<&str>) -> Option<usize> {
-        let Some(key) = key else { return self.parts.get(&scope).copied() };
-        let places = self.places.get(&(scope, key.to_owned()));
-        let meant = |places: &Vec<(String, usize)>| {
-            let of_value = places.iter().find(|(text, _)| value == Some(text.as_str()));
-            of_value.or(places.first()).map(|(_, offset)| *offset)
-        };
-        places.and_then(meant).or_else(|| self.parts.get(&scope).copied())
-    }
-
-    /// Drops the place of a key.
-    pub(super) fn forget(&mut self, scope: Scope, key: &str) {
-        self.places.remove(&(scope, key.to_owned()));
-    }
-
-    /// Adds what was found in a table inside of another.
-    pub(super) fn absorb(&mut self, other: Self) {
-        self.problems.extend(other.problems);
-        self.places.extend(other.places);
-        self.parts.extend(other.parts);
-    }
-}
+/// What is wrong at which offset of the file.
+pub(super) type Problem = (usize, String);
 
 /// One table while it is read.
 pub(super) struct Reader<'a> {
     table: &'a DeTable<'a>,
-    scope: Scope,
     /// What stands before its keys in errors, such as `tls.`; empty for a part of the settings itself.
     prefix: &'static str,
     known: Vec<&'static str>,
-    found: Found,
+    problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
-    /// The table of what is for the whole process.
-    pub(super) fn global(table: &'a DeTable<'a>) -> Self {
-        Self { table, scope: Scope::Global, prefix: "", known: Vec::new(), found: Found::default() }
-    }
-
-    /// The table of a part of the settings, which begins at this offset.
-    pub(super) fn part(table: &'a DeTable<'a>, scope: Scope, offset: usize) -> Self {
-        let found = Found { parts: HashMap::from([(scope, offset)]), ..Found::default() };
-        Self { table, scope, prefix: "", known: Vec::new(), found }
+    /// A table of the file.
+    pub(super) fn new(table: &'a DeTable<'a>) -> Self {
+        Self { table, prefix: "", known: Vec::new(), problems: Vec::new() }
     }
 
     /// A text.
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         let value = self.value(key)?;
         match value.get_ref() {
-            DeValue::String(text) => Some(self.placed(key, text, value)),
+            DeValue::String(text) => Some(text.to_string()),
             _ => self.wrong_type(key, value, "a text"),
         }
     }
@@ -120,11 +75,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of a key that may be a table or something else; its place is noted.
+    /// The value of a key that may be a table or something else.
     pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.known.push(key);
         let (_, value) = self.table.iter().find(|(name, _)| name.get_ref() == key)?;
-        self.note(key, String::new(), value.span().start);
         Some(value)
     }
 
@@ -136,10 +90,9 @@ impl<'a> Reader<'a> {
         read: impl FnOnce(&mut Reader<'a>) -> T,
     ) -> Option<T> {
         let DeValue::Table(table) = value.get_ref() else { return None };
-        let mut reader =
-            Reader { table, scope: self.scope, prefix, known: Vec::new(), found: Found::default() };
+        let mut reader = Reader { prefix, ..Reader::new(table) };
         let inner = read(&mut reader);
-        self.found.absorb(reader.finish());
+        self.absorb(reader.finish());
         Some(inner)
     }
 
@@ -161,9 +114,9 @@ impl<'a> Reader<'a> {
         tables
     }
 
-    /// Adds what was found in a table that has a part of the settings of its own.
-    pub(super) fn absorb(&mut self, found: Found) {
-        self.found.absorb(found);
+    /// Adds what is wrong in a table inside of this one.
+    pub(super) fn absorb(&mut self, problems: Vec<Problem>) {
+        self.problems.extend(problems);
     }
 
     /// Notes what is wrong with a key, or with what it would say; there is no value then.
@@ -182,19 +135,19 @@ impl<'a> Reader<'a> {
     }
 
     fn problem<T>(&mut self, offset: usize, text: String) -> Option<T> {
-        self.found.problems.push((offset, text));
+        self.problems.push((offset, text));
         None
     }
 
-    /// What was found, with keys that nobody asked for as problems.
-    pub(super) fn finish(mut self) -> Found {
+    /// What is wrong, keys that nobody asked for included.
+    pub(super) fn finish(mut self) -> Vec<Problem> {
         for (name, _) in self.table {
             if !self.known.iter().any(|known| known == name.get_ref()) {
                 let text = unknown_key(self.prefix, name.get_ref(), &self.known);
                 self.problem::<()>(name.span().start, text);
             }
         }
-        self.found
+        self.problems
     }
 
     fn list(
@@ -211,21 +164,11 @@ impl<'a> Reader<'a> {
         let mut texts = Vec::new();
         for one in items {
             match item(one.get_ref()) {
-                Some(text) => texts.push(self.placed(key, &text, one)),
+                Some(text) => texts.push(text),
                 None => return self.wrong_type(key, one, expected),
             }
         }
         Some(texts)
-    }
-
-    fn placed(&mut self, key: &str, text: &str, value: &Spanned<DeValue<'_>>) -> String {
-        self.note(key, text.to_owned(), value.span().start);
-        text.to_owned()
-    }
-
-    fn note(&mut self, key: &str, text: String, offset: usize) {
-        let key = format!("{}{key}", self.prefix);
-        self.found.places.entry((self.scope, key)).or_default().push((text, offset));
     }
 }
 

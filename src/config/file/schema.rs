@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
-use super::super::error::Scope;
 use super::super::settings::{
     AdminSettings, ClientSettings, DockerEnv, LimitSettings, ListenSetting, ListenerSettings, RightsSettings,
     SandboxMode, Setting, Settings, TlsSettings, UpstreamSettings, UpstreamTlsSettings, ViewSettings,
 };
 use super::super::values::{duration, octal_mode, positive_duration, size, threads, watchdog_limit};
 use super::super::{LogConfig, LogFormat, LogLevel};
-use super::reader::{Found, Reader};
+use super::reader::{Problem, Reader};
 use crate::http1::synthetic::{ErrorFormat, ErrorPolicy};
 use crate::policy::Origin;
 use crate::telemetry::access_log_writer::AccessLogTarget;
@@ -75,14 +74,14 @@ pub(super) struct Schema<'a> {
 
 impl Schema<'_> {
     /// The settings of the top-level table, with those of all others.
-    pub(super) fn settings<'a>(&self, table: &'a DeTable<'a>, docker: DockerEnv) -> (Settings, Found) {
-        let mut global = Reader::global(table);
+    pub(super) fn settings<'a>(&self, table: &'a DeTable<'a>, docker: DockerEnv) -> (Settings, Vec<Problem>) {
+        let mut global = Reader::new(table);
         let defaults = self.defaults;
         let mut listeners = Vec::new();
-        for (index, (table, offset)) in global.tables("listener").into_iter().enumerate() {
-            let (settings, found) = self.listener(index, table, offset);
+        for (table, offset) in global.tables("listener") {
+            let (settings, problems) = self.listener(table, offset);
             listeners.push(settings);
-            global.absorb(found);
+            global.absorb(problems);
         }
         let settings = Settings {
             listeners,
@@ -126,14 +125,14 @@ impl Schema<'_> {
         })
     }
 
-    fn listener<'a>(&self, index: usize, table: &'a DeTable<'a>, offset: usize) -> (ListenerSettings, Found) {
-        let mut listener = Reader::part(table, Scope::Listener(index), offset);
+    fn listener<'a>(&self, table: &'a DeTable<'a>, offset: usize) -> (ListenerSettings, Vec<Problem>) {
+        let mut listener = Reader::new(table);
         let rights = self.rights(&mut listener, offset, None);
         let mut clients = Vec::new();
-        for (client, (table, offset)) in listener.tables("client").into_iter().enumerate() {
-            let (settings, found) = self.client(Scope::Client(index, client), table, offset, &rights);
+        for (table, offset) in listener.tables("client") {
+            let (settings, problems) = self.client(table, offset, &rights);
             clients.push(settings);
-            listener.absorb(found);
+            listener.absorb(problems);
         }
         let default = &self.defaults.listeners[0];
         let address = |address| ListenSetting { address, setting: Setting::Listen };
@@ -152,12 +151,11 @@ impl Schema<'_> {
 
     fn client<'a>(
         &self,
-        scope: Scope,
         table: &'a DeTable<'a>,
         offset: usize,
         listener: &RightsSettings,
-    ) -> (ClientSettings, Found) {
-        let mut client = Reader::part(table, scope, offset);
+    ) -> (ClientSettings, Vec<Problem>) {
+        let mut client = Reader::new(table);
         let settings = ClientSettings {
             uids: client.ids("uid").unwrap_or_default(),
             gids: client.ids("gid").unwrap_or_default(),
