@@ -122,7 +122,7 @@ impl Bench {
             session: Session::new(self.serving.subscribe()),
             client: Client {
                 peer: Arc::new(Peer::process(0, 0)),
-                listener: ListenerTelemetry::new("fuzz".into(), None, None),
+                listener: ListenerTelemetry::new("fuzz".into(), None, None, None),
             },
             heads: Arc::default(),
             drain: self.drain.clone(),

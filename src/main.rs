@@ -3,8 +3,8 @@
 
 use std::process::ExitCode;
 
-use docker_proxy_acl::cli::{self, Cli, CommandError, CommandOutcome};
-use docker_proxy_acl::server;
+use docker_proxy_acl::cli::{self, Cli, Command, CommandError, CommandOutcome, LearnArgs, ToolCommand};
+use docker_proxy_acl::server::{self, LearnMode, ReadConfig};
 
 /// The command line was wrong, as with most programs.
 const USAGE: u8 = 2;
@@ -18,23 +18,40 @@ fn main() -> ExitCode {
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    match &cli.command {
-        None => serve(cli),
-        Some(command) => match cli::run(command) {
-            Ok((outcome, text)) => {
-                print(&text);
-                match outcome {
-                    CommandOutcome::Success => ExitCode::SUCCESS,
-                    CommandOutcome::Failure => ExitCode::FAILURE,
-                }
-            }
-            Err(CommandError::Usage(message)) => fail(&message, ExitCode::from(USAGE)),
-            Err(CommandError::Failed(message)) => fail(&message, ExitCode::FAILURE),
-        },
+    match cli.command {
+        None => {
+            let serve = cli.serve;
+            start(Box::new(move || serve.config()), None)
+        }
+        Some(Command::Learn(learn)) => learn_needs(learn),
+        Some(Command::Tool(command)) => run(&command),
     }
 }
 
-fn serve(cli: Cli) -> ExitCode {
+/// Does what ends by itself.
+fn run(command: &ToolCommand) -> ExitCode {
+    match cli::run(command) {
+        Ok((outcome, text)) => {
+            print(&text);
+            match outcome {
+                CommandOutcome::Success => ExitCode::SUCCESS,
+                CommandOutcome::Failure => ExitCode::FAILURE,
+            }
+        }
+        Err(CommandError::Usage(message)) => fail(&message, ExitCode::from(USAGE)),
+        Err(CommandError::Failed(message)) => fail(&message, ExitCode::FAILURE),
+    }
+}
+
+fn learn_needs(learn: LearnArgs) -> ExitCode {
+    let printing = learn.clone();
+    let time = learn.time();
+    let mode = LearnMode { time, report: Box::new(move |listeners| print(&printing.report(listeners))) };
+    start(Box::new(move || learn.config()), Some(mode))
+}
+
+/// Serves until a signal to end.
+fn start(read: ReadConfig, learn: Option<LearnMode>) -> ExitCode {
     // Before anything else opens descriptors.
     let inherited = match server::InheritedSockets::take() {
         Ok(inherited) => inherited,
@@ -44,13 +61,11 @@ fn serve(cli: Cli) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot start: {error}"), ExitCode::FAILURE),
     };
-    let config = match cli.serve.config() {
+    let config = match read() {
         Ok(config) => config,
         Err(message) => return fail(&message, ExitCode::from(USAGE)),
     };
-    let serve = cli.serve;
-    let again = Box::new(move || serve.config());
-    match server::run(config, again, inherited, signals) {
+    match server::run(config, read, inherited, signals, learn) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
     }

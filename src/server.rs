@@ -4,6 +4,7 @@
 //! that every thread is started inside the sandbox.
 
 mod admin;
+mod learning;
 mod listeners;
 mod live;
 mod metrics;
@@ -29,17 +30,20 @@ use crate::system::drain::{Drain, Drained};
 use crate::system::rlimit;
 use crate::system::runtime;
 pub use crate::system::signals::InstalledSignals;
+use crate::system::signals::Signals;
 use crate::system::systemd::Notifier;
 use crate::system::usage::ProcessUsage;
 use crate::system::watchdog::Heartbeat;
 use crate::telemetry::access_log::{SUMMARY_INTERVAL, write_summaries};
 use crate::telemetry::access_log_writer::{AccessLogWriter, LogFileError};
 use crate::telemetry::listener::ListenerTelemetry;
-use crate::telemetry::log::{self, Log, LogStyle};
+use crate::telemetry::log::{self, Log, LogStream, LogStyle};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{CertError, Reload};
 use crate::upstream::Upstream;
 use admin::{PreparedAdmin, RunningAdmin};
+pub use learning::LearnMode;
+use learning::Learner;
 use listeners::PreparedListener;
 use live::LiveListener;
 use reload::{Running, reload_loop};
@@ -92,7 +96,8 @@ pub enum StartError {
 /// Reads the configuration again; an error is everything that is wrong, a line each.
 pub type ReadConfig = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
-/// Serves until a signal to end. `again` reads the configuration once more when it is to be reloaded.
+/// Serves until a signal to end. `again` reads the configuration once more when it is to be reloaded; with `learn`,
+/// what clients ask for is learnt and told.
 ///
 /// # Errors
 /// If certificates cannot be used, a listener cannot be bound, or the user cannot be changed; the sockets
@@ -101,22 +106,38 @@ pub fn run(
     config: Config,
     again: ReadConfig,
     inherited: InheritedSockets,
-    signals: InstalledSignals,
+    mut signals: InstalledSignals,
+    learn: Option<LearnMode>,
 ) -> Result<(), StartError> {
-    let log = log::init(config.log, LogStyle::for_stdout(|name| std::env::var_os(name)));
+    let stream = learn.as_ref().map_or(LogStream::Stdout, |_| LogStream::Stderr);
+    let log = log::init(config.log, stream, LogStyle::for_stream(stream, |name| std::env::var_os(name)));
+    let learner = learn.map(|learn| Arc::new(Learner::new(learn, &config)));
+    if learner.is_some() {
+        signals.take_reports()?;
+        startup::warn_of_learning();
+    }
+    let immediate_exit = signals.immediate_exit();
     let systemd = Notifier::connect(|name| std::env::var_os(name));
     let prepared = prepare(config, inherited, &signals, &log)?;
     let access_log = prepared.access_log.clone();
     let heartbeat = Heartbeat::default();
     let runtime = runtime::start(prepared.config.threads)?;
     let watchdog = start_watchdog(&prepared.config, systemd.as_ref(), &heartbeat, &log)?;
-    let result = runtime.block_on(serve(prepared, again, signals, systemd, heartbeat));
+    let controls = Controls { again, signals, systemd, heartbeat, learner: learner.clone() };
+    let result = runtime.block_on(serve(prepared, controls));
     drop(watchdog);
     // With it go the tasks that are left, each with its line.
     runtime.shutdown_timeout(BLOCKING_TASKS_TIMEOUT);
     write_summaries();
     access_log.iter().for_each(AccessLogWriter::flush);
     log.flush();
+    if result.is_ok()
+        && let Some(learner) = learner
+    {
+        // Whoever reads it may be slow, and be given up.
+        immediate_exit.allow();
+        learner.report();
+    }
     result
 }
 
@@ -134,6 +155,15 @@ struct Prepared {
     closer: Option<Closer>,
     admin: Option<PreparedAdmin>,
     access_log: Option<AccessLogWriter>,
+}
+
+/// What serving is controlled by, and told to.
+struct Controls {
+    again: ReadConfig,
+    signals: InstalledSignals,
+    systemd: Option<Notifier>,
+    heartbeat: Heartbeat,
+    learner: Option<Arc<Learner>>,
 }
 
 fn prepare(
@@ -234,15 +264,10 @@ fn confine<T>(config: &Config, start_threads: impl FnOnce() -> io::Result<T>) ->
     }
 }
 
-async fn serve(
-    prepared: Prepared,
-    again: ReadConfig,
-    signals: InstalledSignals,
-    systemd: Option<Notifier>,
-    heartbeat: Heartbeat,
-) -> Result<(), StartError> {
+async fn serve(prepared: Prepared, controls: Controls) -> Result<(), StartError> {
     let Prepared { config, upstream, listeners, certificates, closer, admin, access_log } = prepared;
-    let (mut shutdown, reload) = signals.into_tokio()?;
+    let Controls { again, signals, systemd, heartbeat, learner } = controls;
+    let Signals { mut shutdown, reload, report } = signals.into_tokio()?;
     let drain = Drain::default();
     let addresses: Vec<String> = listeners.iter().flat_map(|listener| listener.bound.addresses()).collect();
     let live_listeners: Vec<LiveListener> =
@@ -255,7 +280,8 @@ async fn serve(
         startup::log_listener(&listener, &config.listeners[listener.index]);
         let metrics = admin.as_ref().map(|admin| &admin.metrics);
         let name = listener.bound.to_string().into();
-        let telemetry = ListenerTelemetry::new(name, metrics, access_log.clone());
+        let learning = learner.as_ref().map(|learner| learner.of(listener.index));
+        let telemetry = ListenerTelemetry::new(name, metrics, access_log.clone(), learning);
         let listener_task = accept_loop(
             listener.bound.into_tokio(closer.as_ref())?,
             telemetry,
@@ -274,8 +300,14 @@ async fn serve(
     tokio::spawn(warn_without_engine(upstream));
     let state = Arc::new(ServiceState::ready(systemd, &addresses));
     tokio::spawn(reload_loop(Arc::new(running), reload, Arc::clone(&state)));
+    if let Some(learner) = &learner {
+        tokio::spawn(learning::report_loop(Arc::clone(learner), report));
+    }
 
-    shutdown.recv().await;
+    tokio::select! {
+        () = shutdown.recv() => {}
+        () = learning::time_is_up(learner.as_deref()) => {}
+    }
     state.stopping();
     admin.iter().for_each(RunningAdmin::note_stopping);
     tracing::debug!("draining");

@@ -33,9 +33,21 @@ pub struct Cli {
     pub serve: ServeArgs,
 }
 
-/// What the program does besides proxying.
+/// What the program does besides proxying as it is told.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    #[command(flatten)]
+    Tool(ToolCommand),
+    /// Let nearly everything be read for a time, and print what each client needs: the least -a, or a file for --config
+    ///
+    /// Prints at the end (Ctrl-C, SIGTERM, or after --seconds) and on SIGUSR1, to standard output; the log goes to
+    /// standard error. As ever, nothing but GET is passed.
+    Learn(LearnArgs),
+}
+
+/// What is done without serving.
+#[derive(Debug, Subcommand)]
+pub enum ToolCommand {
     /// Print the catalog: every endpoint that can be allowed, its path and what it exposes
     Endpoints {
         /// As a table or as JSON
@@ -158,6 +170,46 @@ pub struct ServeArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub struct LearnArgs {
+    /// Print command lines, or a file for --config
+    #[arg(long, value_enum, default_value_t = LearnOutput::Flags)]
+    pub output: LearnOutput,
+    /// End after so many seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: Option<u32>,
+    /// Let through what hands out files of containers and images, join tokens and the content of configs as well
+    #[arg(long)]
+    pub include_files: bool,
+    #[command(flatten)]
+    pub(crate) listen: ListenArgs,
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+    #[command(flatten)]
+    pub(crate) upstream: UpstreamArgs,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) answers: AnswerArgs,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+/// What is printed of what was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LearnOutput {
+    /// A command line for each client.
+    Flags,
+    /// A configuration file.
+    Toml,
+}
+
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "A file instead of flags")]
 pub struct ConfigArgs {
     /// Read listeners, and what counts for each of their clients, from this file; beside it only the flags of
@@ -202,7 +254,7 @@ pub struct ClientArgs {
     pub ip: Option<IpAddr>,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Allowing")]
 pub struct AllowArgs {
     /// Allow what this name enables; see the list below. Repeat it or separate names with commas
@@ -224,7 +276,7 @@ pub struct AllowArgs {
     pub min_api_version: Option<String>,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "What answers show")]
 pub struct ViewArgs {
     /// Take this out of answers: env, commands, labels, paths, options, tokens or all. Repeat it or separate
@@ -408,7 +460,7 @@ pub struct LogArgs {
     pub access_log: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Watching")]
 pub struct AdminArgs {
     /// Serve /metrics, /health and /ready here, for this machine alone: unix:///path or tcp://127.0.0.1:PORT

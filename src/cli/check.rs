@@ -69,7 +69,7 @@ pub fn run(policy: &Policy, method: &str, path: &str) -> (CommandOutcome, String
     let (outcome, line) = explain(policy, method, path);
     let by = match &policy.origin {
         Origin::File(place) if !line.contains(&**place) => format!(" (by {place})"),
-        Origin::File(_) | Origin::Flags => String::new(),
+        Origin::File(_) | Origin::Flags | Origin::Learning => String::new(),
     };
     (outcome, format!("{line}{by}\n"))
 }

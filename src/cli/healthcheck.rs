@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::args::{Cli, ConfigArgs, ListenArgs, UpstreamArgs};
+use super::args::{Cli, ConfigArgs, ListenArgs, ServeArgs, UpstreamArgs};
 use super::settings::{describe, describe_each};
 use super::{CommandError, CommandOutcome, source};
 use crate::config;
@@ -92,12 +92,12 @@ impl Target {
             Err(disbelieved) => (None, Some(disbelieved).filter(|_| !listen_given)),
         };
         let running = running.as_ref().filter(|_| !listen_given);
-        let config = running.map_or(config, |cli| &cli.serve.config);
-        let listen = running.map_or(listen, |cli| &cli.serve.listen);
+        let config = running.map_or(config, |serve| &serve.config);
+        let listen = running.map_or(listen, |serve| &serve.listen);
         let upstream = if upstream.upstream.is_some() {
             upstream
         } else {
-            running.map_or(upstream, |cli| &cli.serve.upstream)
+            running.map_or(upstream, |serve| &serve.upstream)
         };
         if let Some(file) = &config.config {
             let config = source::config_of_file(file, upstream.upstream.as_deref())?;
@@ -174,7 +174,7 @@ async fn connect(address: &Address) -> io::Result<Box<dyn IoStream>> {
 /// Another process that runs this same program as a proxy.
 struct RunningProxy {
     pid: u32,
-    cli: Cli,
+    serve: ServeArgs,
     trust: Trust,
 }
 
@@ -191,7 +191,7 @@ enum Trust {
 /// The one other process that runs this same program as a proxy and is believed: in a container, its main
 /// process. None where there are several, because they are not told apart; else an error that names one that
 /// is not believed, if there is one.
-fn find_running_proxy() -> Result<Option<Cli>, Disbelieved> {
+fn find_running_proxy() -> Result<Option<ServeArgs>, Disbelieved> {
     let own_pid = std::process::id();
     let pids = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
@@ -201,7 +201,7 @@ fn find_running_proxy() -> Result<Option<Cli>, Disbelieved> {
         pids.filter_map(RunningProxy::read).partition(|proxy| proxy.trust == Trust::Believed);
     let disbelieved = others.first().map(|other| Disbelieved(other.pid));
     match (<[RunningProxy; 1]>::try_from(believed), disbelieved) {
-        (Ok([only]), _) => Ok(Some(only.cli)),
+        (Ok([only]), _) => Ok(Some(only.serve)),
         (Err(several), Some(disbelieved)) if several.is_empty() => Err(disbelieved),
         (Err(_), _) => Ok(None),
     }
@@ -213,9 +213,9 @@ impl RunningProxy {
         if !runs_this_program(&process) {
             return None;
         }
-        let cli = read_command_line(&process.join("cmdline")).filter(|cli| cli.command.is_none())?;
+        let serve = read_command_line(&process.join("cmdline")).and_then(Cli::into_serving)?;
         let status = std::fs::read_to_string(process.join("status")).ok()?;
-        Some(Self { pid, cli, trust: Trust::of(pid, &status, rustix::process::geteuid().as_raw()) })
+        Some(Self { pid, serve, trust: Trust::of(pid, &status, rustix::process::geteuid().as_raw()) })
     }
 }
 

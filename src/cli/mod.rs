@@ -13,6 +13,7 @@ mod consumers;
 mod endpoints;
 mod healthcheck;
 mod help;
+mod learn;
 mod settings;
 mod source;
 mod table;
@@ -22,7 +23,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches};
 
 use args::ConfigCommand;
-pub use args::{Cli, Command};
+pub use args::{Cli, Command, LearnArgs, ServeArgs, ToolCommand};
 use source::Given;
 
 /// How a command went, for the exit code.
@@ -52,11 +53,20 @@ impl Cli {
         let matches = Self::command().try_get_matches_from(args.into_iter().map(normalize_legacy_flag))?;
         let mut cli = Self::from_arg_matches(&matches)?;
         let serve = match &mut cli.command {
-            Some(Command::Config { command: ConfigCommand::Show { serve } }) => serve,
+            Some(Command::Tool(ToolCommand::Config { command: ConfigCommand::Show { serve } })) => serve,
             _ => &mut cli.serve,
         };
         serve.given = Given::of(&matches);
         Ok(cli)
+    }
+
+    /// The flags that it serves with, if it is to serve.
+    fn into_serving(self) -> Option<ServeArgs> {
+        match self.command {
+            None => Some(self.serve),
+            Some(Command::Learn(learn)) => Some(learn.serve()),
+            Some(Command::Tool(_)) => None,
+        }
     }
 }
 
@@ -64,18 +74,20 @@ impl Cli {
 ///
 /// # Errors
 /// [`CommandError`] with what to print to standard error.
-pub fn run(command: &Command) -> Result<(CommandOutcome, String), CommandError> {
+pub fn run(command: &ToolCommand) -> Result<(CommandOutcome, String), CommandError> {
     match command {
-        Command::Endpoints { format } => Ok((CommandOutcome::Success, endpoints::listing(*format))),
-        Command::Consumers { format } => Ok((CommandOutcome::Success, consumers::listing(*format))),
-        Command::Check { config, client, allow, view, method, path } => {
+        ToolCommand::Endpoints { format } => Ok((CommandOutcome::Success, endpoints::listing(*format))),
+        ToolCommand::Consumers { format } => Ok((CommandOutcome::Success, consumers::listing(*format))),
+        ToolCommand::Check { config, client, allow, view, method, path } => {
             let policy = check::policy(config, client, allow, view)?;
             Ok(check::run(&policy, method, path))
         }
-        Command::Healthcheck { config, listen, upstream } => healthcheck::run(config, listen, upstream, env),
-        Command::Config { command } => configuration::run(command),
+        ToolCommand::Healthcheck { config, listen, upstream } => {
+            healthcheck::run(config, listen, upstream, env)
+        }
+        ToolCommand::Config { command } => configuration::run(command),
         #[cfg(feature = "tls")]
-        Command::Certs { command } => {
+        ToolCommand::Certs { command } => {
             certs::run(command).map_err(|error| CommandError::Failed(error.to_string()))
         }
     }

@@ -31,6 +31,7 @@ use crate::sandbox::privileges::{RunAs, RunAsGroup};
 use crate::sandbox::{Requirements, UpstreamKind};
 use crate::system::users;
 pub use crate::telemetry::access_log_writer::AccessLogTarget;
+pub use crate::telemetry::learning::{LearntClient, LearntEndpoint, LearntListener, RefusedCall};
 pub use crate::telemetry::log::{LogConfig, LogFormat, LogLevel};
 use crate::tls::{ClientFiles, ServerFiles};
 use crate::upstream::UpstreamConfig;

@@ -87,6 +87,20 @@ pub struct RightsSettings {
     pub origin: Origin,
 }
 
+impl RightsSettings {
+    /// These names, with answers as they come.
+    pub fn of_names(allow: Option<Vec<String>>, origin: Origin) -> Self {
+        Self {
+            allow,
+            consumers: Vec::new(),
+            viewed_as: Vec::new(),
+            min_api_version: None,
+            view: ViewSettings::default(),
+            origin,
+        }
+    }
+}
+
 /// A rule for some clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {

@@ -114,8 +114,7 @@ impl Acl {
     ) -> Verdict<'a> {
         let denied = |reason| Verdict::Denied(Denied::new(reason, Some(endpoint)));
         let version = self.min_version.filter(|min| path.version().is_none_or(|asked| asked < *min));
-        if let Some((below, name)) = endpoint.shows_more_below
-            && version.or(path.version()).is_some_and(|asked| asked < below)
+        if let Some(name) = endpoint.also_needed_at(version.or(path.version()))
             && let Some(other) = self.disabled(name)
         {
             return denied(Reason::NotAllowed(other));

@@ -105,6 +105,18 @@ impl Endpoint {
         Some((before, rest.split_once('}')?.1))
     }
 
+    /// The name that is needed too for an answer of this version of the API; `None` is the engine's own version.
+    pub fn also_needed_at(&self, version: Option<ApiVersion>) -> Option<&'static str> {
+        let (below, name) = self.shows_more_below?;
+        (version? < below).then_some(name)
+    }
+
+    /// Whether its answer's purpose are secrets of the swarm's, or what goes with them. What holds some among other
+    /// things, as `info` does, can be shown without.
+    pub fn hands_out_tokens(&self) -> bool {
+        self.group.is_none() && self.holds.contains(Class::Tokens)
+    }
+
     /// Whether its answer is the engine's events.
     pub fn is_events(&self) -> bool {
         self.body == Body::Sequence && self.object.is_none()

@@ -10,6 +10,7 @@ pub mod clients;
 pub mod consumers;
 pub mod endpoint;
 mod escape;
+pub mod learning;
 pub mod load;
 pub mod names;
 pub mod object;
@@ -56,4 +57,6 @@ pub enum Origin {
     Flags,
     /// In a file, whose place this is, such as `/etc/docker-proxy-acl.toml:12`.
     File(Arc<str>),
+    /// Nowhere: it is to be found out what is needed.
+    Learning,
 }

@@ -147,6 +147,11 @@ impl Query<'_> {
         values.filter_map(|value| String::from_utf8(value.ok()?.into_owned()).ok()).collect()
     }
 
+    /// Whether a parameter is sent on.
+    pub fn has(&self, parameter: &str) -> bool {
+        self.pairs().any(|(name, _)| name == parameter)
+    }
+
     /// What is sent on, with other values of some parameters.
     pub fn with_values(&self, parameters: &[(&str, &[String])]) -> Option<String> {
         let others = self.pairs().filter(|(name, _)| parameters.iter().all(|(changed, _)| changed != name));

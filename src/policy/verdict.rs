@@ -79,6 +79,12 @@ impl Allowed<'_> {
         }
     }
 
+    /// The names that have to be allowed for this request: the endpoint's, and below a version of the API another's.
+    pub fn needed_names(&self) -> impl Iterator<Item = &'static str> {
+        let also = self.endpoint.also_needed_at(self.version.or(self.path.version()));
+        [self.endpoint.name].into_iter().chain(also)
+    }
+
     /// What the answer counts for while it is in flight.
     pub fn charge(&self) -> Charge {
         self.endpoint.load.charge(self.query.text.as_deref())
@@ -158,7 +164,7 @@ impl Denied {
     pub fn hint(&self, method: &Method, origin: &Origin) -> String {
         let nothing = match origin {
             Origin::Flags => "no -a allows",
-            Origin::File(_) => "no name allows",
+            Origin::File(_) | Origin::Learning => "no name allows",
         };
         if method != Method::GET {
             return format!("{nothing} another method than GET");
@@ -196,6 +202,7 @@ impl Origin {
                 let names: Vec<String> = names.map(|name| format!("{name:?}")).collect();
                 format!("{} in 'allow' allows it: {place}", names.join(" or "))
             }
+            Self::Learning => "the setting include-files lets it through while learning".to_owned(),
         }
     }
 }

@@ -66,13 +66,18 @@ impl Service {
         let mut pending = Pending { entry, in_flight: state.begin(), permit: None };
         let uri = request.uri();
         match rights.policy.acl.authorize(request.method(), uri.path(), uri.query()) {
-            Verdict::Allowed(allowed) => match self.limiter.try_acquire(&client.peer, allowed.charge()) {
-                Ok(permit) => {
-                    pending.permit = permit;
-                    self.forward(&allowed, rights, &request, pending).await
+            Verdict::Allowed(allowed) => {
+                if client.listener.is_learning() && !is_health_probe(&request) {
+                    pending.entry.learn(&allowed);
                 }
-                Err(exceeded) => self.limit(exceeded, &allowed, &request, pending),
-            },
+                match self.limiter.try_acquire(&client.peer, allowed.charge()) {
+                    Ok(permit) => {
+                        pending.permit = permit;
+                        self.forward(&allowed, rights, &request, pending).await
+                    }
+                    Err(exceeded) => self.limit(exceeded, &allowed, &request, pending),
+                }
+            }
             Verdict::Denied(denied) => self.deny(&denied, &rights.policy.origin, &request, pending),
         }
     }

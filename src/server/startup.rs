@@ -21,6 +21,15 @@ pub fn log_allowed(listeners: &[ListenerConfig]) {
     }
 }
 
+/// Says what it means that it is learnt what clients need.
+pub fn warn_of_learning() {
+    tracing::warn!(
+        "learning: whoever connects may read nearly all that the engine tells, environment variables, logs and \
+         configurations with the passwords in them included. Let only clients connect that you would trust with \
+         that, and end it when they have asked for what they need"
+    );
+}
+
 /// Says what answers do not show, what they do show of secrets, and what cannot be redacted.
 pub fn log_views(listeners: &[ListenerConfig]) {
     let omissions = policies(listeners).flat_map(|policy| {

@@ -26,14 +26,22 @@ const RELOAD: [i32; 1] = [SIGHUP];
 const IGNORED: [i32; 9] =
     [SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGXFSZ, libc::SIGPWR, libc::SIGSTKFLT];
 
+/// What was learnt is to be said, where something is learnt.
+const REPORT: [i32; 1] = [SIGUSR1];
+
 /// The signals that the program handles, before the runtime.
 #[derive(Debug)]
 pub struct InstalledSignals {
     shutdown: UnixStream,
     reload: UnixStream,
+    report: Option<UnixStream>,
     /// Whether a signal to end is obeyed at once.
     exits_at_once: Arc<AtomicBool>,
 }
+
+/// Has signals to end obeyed at once again, when there is nothing left to tidy up.
+#[derive(Debug)]
+pub struct ImmediateExit(Arc<AtomicBool>);
 
 /// SIGTERM, SIGINT and SIGQUIT: the program is to end.
 #[derive(Debug)]
@@ -42,6 +50,21 @@ pub struct ShutdownSignal(tokio::net::UnixStream);
 /// SIGHUP: what can be reloaded is to be reloaded.
 #[derive(Debug)]
 pub struct ReloadSignal(tokio::net::UnixStream);
+
+/// SIGUSR1, where it has a meaning: what was learnt is to be said.
+#[derive(Debug)]
+pub struct ReportSignal(Option<tokio::net::UnixStream>);
+
+/// All of them, in the runtime.
+#[derive(Debug)]
+pub struct Signals {
+    /// The program is to end.
+    pub shutdown: ShutdownSignal,
+    /// What can be reloaded is to be reloaded.
+    pub reload: ReloadSignal,
+    /// What was learnt is to be said.
+    pub report: ReportSignal,
+}
 
 impl InstalledSignals {
     /// From here on only the signals that mean it end the process, and those at once, with 128 and their
@@ -54,7 +77,8 @@ impl InstalledSignals {
         for signal in SHUTDOWN {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&exits_at_once))?;
         }
-        let installed = Self { shutdown: receiver(&SHUTDOWN)?, reload: receiver(&RELOAD)?, exits_at_once };
+        let (shutdown, reload) = (receiver(&SHUTDOWN)?, receiver(&RELOAD)?);
+        let installed = Self { shutdown, reload, report: None, exits_at_once };
         let nobody = Arc::new(AtomicBool::new(false));
         for signal in IGNORED.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
             flag::register(signal, Arc::clone(&nobody))?;
@@ -62,19 +86,42 @@ impl InstalledSignals {
         Ok(installed)
     }
 
+    /// From here on SIGUSR1 has a meaning.
+    ///
+    /// # Errors
+    /// If there are no descriptors left.
+    pub fn take_reports(&mut self) -> io::Result<()> {
+        self.report = Some(receiver(&REPORT)?);
+        Ok(())
+    }
+
     /// From here on there is something to tidy up: a signal to end waits until the runtime receives it.
     pub fn defer_shutdown(&self) {
         self.exits_at_once.store(false, Ordering::SeqCst);
+    }
+
+    /// What undoes [`InstalledSignals::defer_shutdown`].
+    pub fn immediate_exit(&self) -> ImmediateExit {
+        ImmediateExit(Arc::clone(&self.exits_at_once))
     }
 
     /// Registers with the runtime that this is called in.
     ///
     /// # Errors
     /// If the runtime cannot take another descriptor.
-    pub fn into_tokio(self) -> io::Result<(ShutdownSignal, ReloadSignal)> {
-        let shutdown = tokio::net::UnixStream::from_std(self.shutdown)?;
-        let reload = tokio::net::UnixStream::from_std(self.reload)?;
-        Ok((ShutdownSignal(shutdown), ReloadSignal(reload)))
+    pub fn into_tokio(self) -> io::Result<Signals> {
+        Ok(Signals {
+            shutdown: ShutdownSignal(tokio::net::UnixStream::from_std(self.shutdown)?),
+            reload: ReloadSignal(tokio::net::UnixStream::from_std(self.reload)?),
+            report: ReportSignal(self.report.map(tokio::net::UnixStream::from_std).transpose()?),
+        })
+    }
+}
+
+impl ImmediateExit {
+    /// From here on a signal to end is obeyed at once.
+    pub fn allow(&self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -89,6 +136,16 @@ impl ReloadSignal {
     /// Waits for the signal. Several that came meanwhile may count as one.
     pub async fn recv(&mut self) {
         recv(&mut self.0).await;
+    }
+}
+
+impl ReportSignal {
+    /// Waits for the signal; for ever where it has no meaning.
+    pub async fn recv(&mut self) {
+        match &mut self.0 {
+            Some(stream) => recv(stream).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

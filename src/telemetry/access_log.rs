@@ -13,10 +13,11 @@ use tracing::Level;
 
 use super::access_log_writer::Line;
 use super::in_flight::InFlight;
+use super::learning::Refused;
 use super::metrics::{Finished, InFlightGauges, Limit};
 pub use super::outcome::{Client, Outcome};
 use super::refusals::{Counts, Logged, Refusals, Summary};
-use crate::policy::Endpoint;
+use crate::policy::{Allowed, Endpoint};
 
 /// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct AccessLogEntry {
     left_out: Option<String>,
     /// Whether it is worth no more than debug, although it was not allowed: what clients do by habit.
     pub routine: bool,
+    /// Whether it is learnt that the client asked for this.
+    is_learnt: bool,
     started_at: Instant,
     head_after: Option<Duration>,
 }
@@ -96,8 +99,18 @@ impl AccessLogEntry {
             hint: None,
             left_out: None,
             routine: false,
+            is_learnt: false,
             started_at: Instant::now(),
             head_after: None,
+        }
+    }
+
+    /// Has it learnt that the client is let through to this. At once, because a stream may have no end while
+    /// somebody wants to know what was learnt.
+    pub fn learn(&mut self, allowed: &Allowed<'_>) {
+        if let Some(learning) = &self.client.listener.learning {
+            learning.allowed(&self.client.peer, allowed);
+            self.is_learnt = true;
         }
     }
 
@@ -139,6 +152,26 @@ impl AccessLogEntry {
             duration: self.started_at.elapsed(),
             was_forwarded: self.in_flight.is_some(),
         });
+    }
+
+    /// Has it learnt that it was refused, unless that is routine.
+    fn learn_refusal(&self) {
+        let Some(learning) = &self.client.listener.learning else { return };
+        if self.outcome == Outcome::Allowed || self.routine {
+            return;
+        }
+        let call = self.request.as_ref().map(|(method, uri)| (method, uri.path()));
+        let is_get = call.is_some_and(|(method, _)| method == Method::GET);
+        learning.refused(
+            &self.client.peer,
+            Refused {
+                call,
+                endpoint: self.endpoint,
+                is_withheld: self.outcome == Outcome::Denied && is_get,
+                is_counted: self.is_learnt,
+                why: self.error.as_deref().unwrap_or_default(),
+            },
+        );
     }
 
     /// Writes its line of the access log that has one for each, if there is one.
@@ -215,6 +248,7 @@ macro_rules! write_entry {
 impl Drop for AccessLogEntry {
     fn drop(&mut self) {
         self.count();
+        self.learn_refusal();
         self.write();
         if self.level() == Level::WARN {
             let logged = refusals().note(&self.client, self.outcome, Instant::now());
@@ -313,7 +347,7 @@ mod tests {
     use crate::telemetry::listener::ListenerTelemetry;
 
     fn entry(outcome: Outcome, ended: Ended) -> AccessLogEntry {
-        let listener = ListenerTelemetry::new("/x".into(), None, None);
+        let listener = ListenerTelemetry::new("/x".into(), None, None, None);
         let client = Client { peer: Arc::new(Peer::process(7, 8)), listener };
         let mut entry = AccessLogEntry::without_request(&client, outcome);
         entry.ended = ended;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::access_log_writer::AccessLogWriter;
+use super::learning::Learning;
 use super::metrics::{Limit, ListenerMetrics, Metrics};
 
 /// A listener, as the log, the access log and the metrics know it.
@@ -15,6 +16,7 @@ pub struct ListenerTelemetry {
     name: Arc<str>,
     pub(super) metrics: Option<ListenerMetrics>,
     pub(super) access_log: Option<AccessLogWriter>,
+    pub(super) learning: Option<Arc<Learning>>,
 }
 
 /// A connection that counts as open; dropping it ends that.
@@ -23,14 +25,24 @@ pub struct OpenConnection(Option<Gauge>);
 
 impl ListenerTelemetry {
     /// The listener of this name, which is its address.
-    pub fn new(name: Arc<str>, metrics: Option<&Metrics>, access_log: Option<AccessLogWriter>) -> Arc<Self> {
+    pub fn new(
+        name: Arc<str>,
+        metrics: Option<&Metrics>,
+        access_log: Option<AccessLogWriter>,
+        learning: Option<Arc<Learning>>,
+    ) -> Arc<Self> {
         let metrics = metrics.map(|metrics| metrics.listener(&name));
-        Arc::new(Self { name, metrics, access_log })
+        Arc::new(Self { name, metrics, access_log, learning })
     }
 
     /// Its name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether it is learnt what its clients ask for.
+    pub fn is_learning(&self) -> bool {
+        self.learning.is_some()
     }
 
     /// Counts a connection that was accepted.

@@ -1,4 +1,5 @@
-//! The log: one line an event on standard output, as text or as JSON.
+//! The log: one line an event on standard output, as text or as JSON; on standard error where a command's result is
+//! what standard output is for.
 //!
 //! Lines of text carry no time: whoever collects them (journald, `docker logs`) adds it. On a terminal their levels
 //! have colours, and where journald reads them a priority.
@@ -15,6 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::log_queue::{LogKind, LogQueue};
+pub use super::log_stream::LogStream;
 pub use super::log_style::LogStyle;
 
 /// How to log.
@@ -78,10 +80,10 @@ impl Log {
     }
 }
 
-/// Starts to log, once and for the whole process; lines of text have this style. Until [`Log::start_writer`] each line is written at
-/// once.
-pub fn init(config: LogConfig, style: LogStyle) -> Log {
-    let queue = LogQueue::new(LogKind::Log);
+/// Starts to log there, once and for the whole process; lines of text have this style. Until [`Log::start_writer`]
+/// each line is written at once.
+pub fn init(config: LogConfig, stream: LogStream, style: LogStyle) -> Log {
+    let queue = LogQueue::new(LogKind::Log(stream));
     let level = match config.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::log_file::{LogFile, LogFileError, Unwritten};
+use super::log_stream::LogStream;
 
 /// How much may wait to be written, in bytes; as much again may be in the writing.
 const MAX_QUEUED: usize = 1024 * 1024;
@@ -43,8 +44,8 @@ struct Shared {
 /// Which log it is, which says how its lines are written.
 #[derive(Debug)]
 pub(super) enum LogKind {
-    /// The log, on standard output: a line is written as soon as it comes.
-    Log,
+    /// The log: a line is written as soon as it comes.
+    Log(LogStream),
     /// The access log on standard output, whose lines are gathered for a moment.
     AccessLogOnStdout,
     /// The access log in a file of its own, likewise.
@@ -159,7 +160,7 @@ impl LogQueue {
     pub(super) fn open_file(&self) -> Result<(), LogFileError> {
         match &self.0.kind {
             LogKind::AccessLog(file) => file.open(),
-            LogKind::Log | LogKind::AccessLogOnStdout => Ok(()),
+            LogKind::Log(_) | LogKind::AccessLogOnStdout => Ok(()),
         }
     }
 
@@ -204,7 +205,7 @@ impl LogQueue {
             }
             _ => {
                 drop(state);
-                write_to_stdout(line);
+                self.0.kind.stream().write(line);
             }
         }
     }
@@ -234,8 +235,10 @@ impl LogQueue {
     /// once.
     fn write(&self, lines: &[u8], fails: &mut bool) -> u64 {
         match &self.0.kind {
-            LogKind::Log => lines.split_inclusive(|byte| *byte == b'\n').for_each(write_to_stdout),
-            LogKind::AccessLogOnStdout => write_to_stdout(lines),
+            LogKind::Log(stream) => {
+                lines.split_inclusive(|byte| *byte == b'\n').for_each(|line| stream.write(line));
+            }
+            LogKind::AccessLogOnStdout => LogStream::Stdout.write(lines),
             LogKind::AccessLog(file) => {
                 let written = file.write(lines);
                 let failed_before = std::mem::replace(fails, written.is_err());
@@ -276,7 +279,7 @@ impl LogQueue {
             }
         }
         let mut state = changed.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner);
-        if !matches!(self.0.kind, LogKind::Log) {
+        if !matches!(self.0.kind, LogKind::Log(_)) {
             let more = |state: &mut State| state.may_gather();
             let gathered = changed.wait_timeout_while(state, GATHERING_TIME, more);
             state = gathered.unwrap_or_else(PoisonError::into_inner).0;
@@ -291,25 +294,27 @@ impl LogQueue {
 }
 
 impl LogKind {
+    /// Where lines go that are written before there is a thread for them.
+    fn stream(&self) -> LogStream {
+        match self {
+            Self::Log(stream) => *stream,
+            Self::AccessLogOnStdout | Self::AccessLog(_) => LogStream::Stdout,
+        }
+    }
+
     fn name(&self) -> &'static str {
         match self {
-            Self::Log => "log",
+            Self::Log(_) => "log",
             Self::AccessLogOnStdout | Self::AccessLog(_) => "access log",
         }
     }
 
     fn thread_name(&self) -> &'static str {
         match self {
-            Self::Log => "log",
+            Self::Log(_) => "log",
             Self::AccessLogOnStdout | Self::AccessLog(_) => "access-log",
         }
     }
-}
-
-/// In one write, so that it stays whole whoever else writes there. Where it cannot be written, there is
-/// nobody to tell.
-fn write_to_stdout(lines: &[u8]) {
-    let _ = io::stdout().write_all(lines);
 }
 
 /// What tracing-subscriber writes a line into.

@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::fmt::{self, Write};
-use std::io::IsTerminal;
 
 use tracing::Level;
+
+use super::log_stream::LogStream;
 
 /// How a line of text says how important it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,16 +19,16 @@ pub enum LogStyle {
 }
 
 impl LogStyle {
-    /// The style for whoever reads standard output. There is no colour where the environment has `NO_COLOR`
+    /// The style for whoever reads a stream. There is no colour where the environment has `NO_COLOR`
     /// (<https://no-color.org>) or a terminal without; that journald reads is what `JOURNAL_STREAM` tells
     /// (systemd.exec(5)).
-    pub fn for_stdout(env: impl Fn(&str) -> Option<OsString>) -> Self {
-        let stdout = std::io::stdout();
-        let stream = rustix::fs::fstat(&stdout).map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+    pub fn for_stream(stream: LogStream, env: impl Fn(&str) -> Option<OsString>) -> Self {
         let set = |name| env(name).is_some_and(|value: OsString| !value.is_empty());
-        if stream.is_ok_and(|stream| env("JOURNAL_STREAM").is_some_and(|journal| journal == *stream)) {
+        let identity = stream.identity();
+        if identity.is_some_and(|identity| env("JOURNAL_STREAM").is_some_and(|journal| journal == *identity))
+        {
             Self::Prioritized
-        } else if stdout.is_terminal() && !set("NO_COLOR") && env("TERM").is_none_or(|term| term != "dumb") {
+        } else if stream.is_terminal() && !set("NO_COLOR") && env("TERM").is_none_or(|term| term != "dumb") {
             Self::Coloured
         } else {
             Self::Plain

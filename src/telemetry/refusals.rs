@@ -131,7 +131,7 @@ mod tests {
     use crate::telemetry::listener::ListenerTelemetry;
 
     fn client(uid: u32, listener: &str) -> Client {
-        let listener = ListenerTelemetry::new(listener.into(), None, None);
+        let listener = ListenerTelemetry::new(listener.into(), None, None, None);
         Client { peer: Arc::new(Peer::process(uid, 1)), listener }
     }
 

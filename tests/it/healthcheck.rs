@@ -248,6 +248,19 @@ fn of_a_proxy_with_a_file_every_listener_is_asked() {
     assert!(line.starts_with("unhealthy: no answer on the listener") && line.contains("two"), "{line}");
 }
 
+#[test]
+#[ignore = "needs root: tests/run"]
+fn of_a_proxy_that_learns_the_listener_is_asked() {
+    let engine = ponging();
+    let (directory, program) = public_directory();
+    let socket = directory.path().join("learning.sock");
+    let mut first = Command::new(&program);
+    first.args(["learn", "--listen"]).arg(&socket).arg("--upstream").arg(engine.socket());
+    let namespace = PidNamespace::new(&mut first);
+    until("it listens", || UnixStream::connect(&socket).is_ok());
+    assert_eq!(namespace.healthcheck(&program), "healthy: 1 listener(s) and the engine answer\n");
+}
+
 /// A process that is ended when dropped.
 struct Started(std::process::Child);
 

@@ -58,6 +58,7 @@ mod access_log;
 mod admin;
 mod command_line;
 mod healthcheck;
+mod learn;
 mod log_lines;
 mod log_style;
 mod log_under_load;

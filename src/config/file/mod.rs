@@ -15,7 +15,7 @@ use super::error::{ConfigError, ConfigProblem, Scope};
 use super::{Config, DockerEnv, Setting, Settings};
 use reader::Problem;
 use schema::Schema;
-pub use show::show;
+pub use show::{show, show_rights};
 
 /// A file whose form is right, before it is known what it means.
 #[derive(Debug)]

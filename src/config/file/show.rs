@@ -35,6 +35,26 @@ pub fn show(settings: &Settings) -> String {
     page.text
 }
 
+/// Of a listener's settings those that say where it is and what its clients are let through to, as a table of a file;
+/// what is not said has its default.
+pub fn show_rights(listener: &ListenerSettings) -> String {
+    let mut page = Page::default();
+    let given: Vec<&str> = listener.addresses.iter().map(|one| one.address.as_str()).collect();
+    page.table("listener", "");
+    page.line("address", texts(&given));
+    if given.iter().any(|address| !address.starts_with("tcp://")) {
+        page.line("mode", text(&format!("{:04o}", listener.socket_mode)));
+        page.some("group", listener.socket_group.as_deref().map(text));
+    }
+    page.some("tls", tls(&listener.tls));
+    page.some("allow", listener.rights.allow.as_deref().map(texts));
+    for client in &listener.clients {
+        page.client_pattern(client);
+        page.some("allow", client.rights.allow.as_deref().map(texts));
+    }
+    page.text
+}
+
 #[derive(Default)]
 struct Page {
     text: String,
@@ -74,12 +94,16 @@ impl Page {
     }
 
     fn client(&mut self, client: &ClientSettings) {
+        self.client_pattern(client);
+        self.rights(&client.rights);
+    }
+
+    fn client_pattern(&mut self, client: &ClientSettings) {
         self.table("listener.client", "  ");
         self.list("uid", &client.uids);
         self.list("gid", &client.gids);
         self.list("certificate", &client.certificates);
         self.list("address", &client.networks);
-        self.rights(&client.rights);
     }
 
     fn rights(&mut self, rights: &RightsSettings) {

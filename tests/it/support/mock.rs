@@ -11,6 +11,8 @@ use super::TIMEOUT;
 /// Small responses: one for tests that compare bodies, one that is a line, for programs that print it.
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 pub const OK_LINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+/// A response that a view can be applied to.
+pub const OK_JSON: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
 /// The head of a response whose chunks follow.
 pub const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
 

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use super::http::{self, Response};
 use super::tools::without_docker_variables;
@@ -26,6 +27,9 @@ pub struct Proxy {
     child: Child,
     socket: PathBuf,
     log: Arc<Mutex<Vec<String>>>,
+    /// What it wrote to standard output, and who collects that.
+    output: Arc<Mutex<Vec<String>>>,
+    output_reader: Option<JoinHandle<()>>,
     directory: tempfile::TempDir,
 }
 
@@ -50,6 +54,15 @@ impl Proxy {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("acl/docker.sock");
         Self::builder_in(directory, socket.clone(), socket.to_str().unwrap(), upstream)
+    }
+
+    /// The same, but that it learns what its clients need.
+    pub fn learning(upstream: &Path) -> Builder {
+        let mut builder = Self::builder(upstream);
+        let mut command = program();
+        command.arg("learn").args(builder.command.get_args());
+        builder.command = command;
+        builder
     }
 
     /// A proxy that listens on `listen`, and is passed a socket as descriptor 3, named `web`, as systemd does.
@@ -136,6 +149,25 @@ impl Proxy {
     /// What it logged so far, standard output and error together.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// What it wrote to standard output so far.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Ends it in order, and gives all that it wrote to standard output.
+    pub fn finish(mut self) -> String {
+        self.signal("INT");
+        self.finished()
+    }
+
+    /// Waits until it has ended by itself, and gives all that it wrote to standard output.
+    pub fn finished(&mut self) -> String {
+        let status = self.wait();
+        assert!(status.success(), "{status}: {:#?}", self.log());
+        self.output_reader.take().unwrap().join().unwrap();
+        self.output()
     }
 
     /// The access-log lines of requests that were not allowed.
@@ -246,10 +278,10 @@ impl Builder {
         // By the environment, so that a test can still give the flag.
         self.command.env("DOCKER_PROXY_ACL_LOG_LEVEL", self.log_level);
         let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        collect(child.stdout.take().unwrap(), &log);
-        collect(child.stderr.take().unwrap(), &log);
-        Proxy { child, socket: self.socket, log, directory: self.directory }
+        let (log, output) = (Arc::default(), Arc::default());
+        let output_reader = Some(collect(child.stdout.take().unwrap(), &[&log, &output]));
+        collect(child.stderr.take().unwrap(), &[&log]);
+        Proxy { child, socket: self.socket, log, output, output_reader, directory: self.directory }
     }
 }
 
@@ -271,13 +303,17 @@ fn write_file(directory: &Path, text: &str) {
     std::fs::rename(new, directory.join(FILE)).unwrap();
 }
 
-fn collect(output: impl std::io::Read + Send + 'static, log: &Arc<Mutex<Vec<String>>>) {
-    let log = Arc::clone(log);
+/// Adds the lines of a stream to each of the lists, in a thread that ends with the stream.
+fn collect(
+    stream: impl std::io::Read + Send + 'static,
+    lists: &[&Arc<Mutex<Vec<String>>>],
+) -> JoinHandle<()> {
+    let lists: Vec<_> = lists.iter().map(|list| Arc::clone(list)).collect();
     std::thread::spawn(move || {
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            log.lock().unwrap().push(line);
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            lists.iter().for_each(|list| list.lock().unwrap().push(line.clone()));
         }
-    });
+    })
 }
 
 /// Waits until nothing listens at a socket, or nothing is there.
