@@ -1034,7 +1034,7 @@ mod tests {
         let item =
             |name: &str| format!(r#"{{"Name":"{name}","Id":"{}","Env":["A=1","B=2"]}}"#, "0".repeat(128));
         let answer = format!("[{},{}]", item("a"), item("b"));
-        let mut left_out = || {
+        let left_out = || {
             let pass = Redactor::new(Arc::clone(&plan), Framing::Document, Lists::Root);
             let mut pass = pass.with_memo(memo.recall(()));
             pass.push(answer.as_bytes(), &mut Vec::new()).unwrap();
