@@ -6,7 +6,7 @@ use crate::filter::response::Filter;
 use crate::filter::stats::Stats;
 use crate::net::Peer;
 use crate::policy::clients::{Certificate, ClientRule, Identity};
-use crate::policy::{ListenerPolicy, Policy};
+use crate::policy::{ListenerPolicy, Policy, View};
 use crate::upstream::Upstream;
 
 /// What counts for one client, or for all that the same rule is for.
@@ -14,7 +14,7 @@ pub struct ClientPolicy {
     /// What it is let through to, and what it is shown of the answers.
     pub policy: Arc<Policy>,
     /// What its view makes of answers; `None` if they are shown as they come.
-    pub filter: Option<Filter>,
+    pub filter: Option<Arc<Filter>>,
     /// The rule that is for it, as the log names it; `None` if none is.
     pub rule: Option<Arc<str>>,
 }
@@ -31,12 +31,13 @@ impl Rules {
     /// Makes a listener's policy ready; its views ask `upstream` what objects are called, and count in `stats`
     /// what filtering comes to.
     pub fn new(listener: Arc<ListenerPolicy>, upstream: &Arc<Upstream>, stats: &Arc<Stats>) -> Self {
-        let ready = |policy: &Arc<Policy>, rule| {
-            let filter = Filter::new(&policy.view, upstream, stats);
+        let mut filters = Filters { upstream, stats, made: Vec::new() };
+        let mut ready = |policy: &Arc<Policy>, rule| {
+            let filter = filters.of(&policy.view);
             Arc::new(ClientPolicy { policy: Arc::clone(policy), filter, rule })
         };
-        let of_rule = |rule: &ClientRule| ready(&rule.policy, Some(rule.client.to_string().into()));
-        let clients = listener.rules.iter().map(of_rule).collect();
+        let mut of_rule = |rule: &ClientRule| ready(&rule.policy, Some(rule.client.to_string().into()));
+        let clients = listener.rules.iter().map(&mut of_rule).collect();
         let default = ready(&listener.default, None);
         Self { listener, clients, default }
     }
@@ -44,6 +45,24 @@ impl Rules {
     /// What counts for a client.
     pub fn of(&self, peer: &Peer) -> &Arc<ClientPolicy> {
         self.listener.rule_of(&identity(peer)).map_or(&self.default, |rule| &self.clients[rule])
+    }
+}
+
+/// The filters of a listener: clients with one view share one.
+struct Filters<'a> {
+    upstream: &'a Arc<Upstream>,
+    stats: &'a Arc<Stats>,
+    made: Vec<(View, Option<Arc<Filter>>)>,
+}
+
+impl Filters<'_> {
+    fn of(&mut self, view: &View) -> Option<Arc<Filter>> {
+        if let Some((_, filter)) = self.made.iter().find(|(known, _)| known == view) {
+            return filter.clone();
+        }
+        let filter = Filter::new(view, self.upstream, self.stats).map(Arc::new);
+        self.made.push((view.clone(), filter.clone()));
+        filter
     }
 }
 

@@ -89,7 +89,7 @@ impl Service {
         request: &Request<Incoming>,
         mut pending: Pending,
     ) -> Response<ResponseBody> {
-        let filter = rights.filter.as_ref();
+        let filter = rights.filter.as_deref();
         pending.in_flight.expect(allowed.endpoint);
         pending.entry.forward(allowed.endpoint);
         pending.entry.note_left_out(&allowed.query.left_out);

@@ -2,14 +2,18 @@
 //! and the way out, and can be shown, checked and asked without starting.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
+#[cfg(feature = "tls")]
+use std::process::Command;
+use std::process::Output;
 
+#[cfg(feature = "tls")]
 use crate::support::engine::Engine;
 use crate::support::http::get;
 use crate::support::mock::{Mock, OK_LINE};
 use crate::support::proxy::{Proxy, program};
 #[cfg(feature = "tls")]
 use crate::support::tls::{CertDir, Pki, curl_as};
+#[cfg(feature = "tls")]
 use crate::support::tools::{free_port, stdout};
 
 /// A file in a directory of its own.
