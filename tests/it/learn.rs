@@ -226,7 +226,13 @@ fn consumers_that_are_allowed_as_much_are_named() {
     }
     let output = proxy.finish();
     assert!(output.contains("# the same: --for prometheus\n"), "{output}");
-    assert!(output.contains("# this and more: "), "{output}");
+    let more = output.lines().find_map(|line| line.strip_prefix("# this and more: ")).unwrap();
+    // Each is a flag that allows what was asked.
+    for fit in more.split(", ").map(|fit| fit.split(" and ").next().unwrap()) {
+        let mut check = program();
+        check.arg("check").args(fit.split(' ')).args(["GET", "/containers/json"]);
+        assert!(check.output().unwrap().status.success(), "{fit}");
+    }
 }
 
 #[test]
