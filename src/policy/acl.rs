@@ -15,11 +15,24 @@ use super::version::ApiVersion;
 #[derive(Debug, Clone)]
 pub struct Acl {
     catalog: &'static Catalog,
-    names: Vec<String>,
-    /// By the row's index in the catalog.
-    enabled: Vec<bool>,
+    names: Vec<&'static str>,
+    enabled: Rows,
     /// The lowest version of the API that the engine is asked with.
     min_version: Option<ApiVersion>,
+}
+
+/// Rows of a catalog, by their index: as bits, because there is an ACL for each rule of a client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Rows(u128);
+
+impl Rows {
+    fn contains(self, row: usize) -> bool {
+        self.0 >> row & 1 == 1
+    }
+
+    fn insert(&mut self, row: usize) {
+        self.0 |= 1 << row;
+    }
 }
 
 impl Acl {
@@ -40,12 +53,7 @@ impl Acl {
 
     /// The ACL that enables nothing.
     pub fn empty(catalog: &'static Catalog) -> Self {
-        Self {
-            catalog,
-            names: Vec::new(),
-            enabled: vec![false; catalog.endpoints().len()],
-            min_version: None,
-        }
+        Self { catalog, names: Vec::new(), enabled: Rows::default(), min_version: None }
     }
 
     /// Whether an endpoint is enabled.
@@ -61,13 +69,18 @@ impl Acl {
     }
 
     /// The names that it was made from, in their order, each once.
-    pub fn names(&self) -> &[String] {
+    pub fn names(&self) -> &[&'static str] {
         &self.names
     }
 
     /// The enabled rows of the catalog.
     pub fn endpoints(&self) -> impl Iterator<Item = &'static Endpoint> {
-        self.catalog.endpoints().iter().zip(&self.enabled).filter_map(|(row, enabled)| enabled.then_some(row))
+        self.catalog
+            .endpoints()
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| self.enabled.contains(*row))
+            .map(|(_, row)| row)
     }
 
     /// The verdict on a request with this method, this path and this query.
@@ -93,7 +106,7 @@ impl Acl {
         let (reason, endpoint) = match self.catalog.route(&path) {
             Route::Endpoint(row) => {
                 let endpoint = &self.catalog.endpoints()[row];
-                if self.enabled[row] {
+                if self.enabled.contains(row) {
                     return self.authorize_enabled(endpoint, path, query);
                 }
                 (Reason::NotAllowed(endpoint), Some(endpoint))
@@ -129,7 +142,7 @@ impl Acl {
     fn disabled(&self, name: &str) -> Option<&'static Endpoint> {
         let (row, endpoint) =
             self.catalog.endpoints().iter().enumerate().find(|(_, row)| row.name == name)?;
-        (!self.enabled[row]).then_some(endpoint)
+        (!self.enabled.contains(row)).then_some(endpoint)
     }
 
     /// Enables what a name stands for.
@@ -137,16 +150,14 @@ impl Acl {
     /// # Errors
     /// [`UnknownName`] if the catalog does not have it.
     pub fn enable(&mut self, name: &str) -> Result<(), UnknownName> {
-        let mut known = false;
-        for (row, _) in names::matching(self.catalog, name) {
-            self.enabled[row] = true;
-            known = true;
+        let mut known = None;
+        for (row, endpoint) in names::matching(self.catalog, name) {
+            self.enabled.insert(row);
+            known = endpoint.group.filter(|group| *group == name).or(Some(endpoint.name));
         }
-        if !known {
-            return Err(names::unknown(self.catalog, name));
-        }
-        if !self.names.iter().any(|known| known == name) {
-            self.names.push(name.to_owned());
+        let known = known.ok_or_else(|| names::unknown(self.catalog, name))?;
+        if !self.names.contains(&known) {
+            self.names.push(known);
         }
         Ok(())
     }

@@ -217,8 +217,9 @@ static DENIED: &[DeniedPath] = &[
 ];
 
 impl Catalog {
-    /// The catalog of an API.
+    /// The catalog of an API, of at most 128 rows: an ACL has a bit for each.
     pub fn new(endpoints: &'static [Endpoint], denied: &'static [DeniedPath]) -> Self {
+        assert!(endpoints.len() <= 128, "an ACL has no more bits");
         Self { endpoints, denied, router: Router::new(endpoints, denied) }
     }
 
