@@ -309,3 +309,28 @@ def container(number, status):
 def _read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
+
+
+class Host(Contender):
+    """docker-proxy-acl with a file that sets up a whole host; the first of its listeners is the one that is asked, by a
+    client that no rule is for."""
+
+    LISTENERS, CLIENTS = 50, 500
+
+    def __init__(self, other):
+        super().__init__(other.name, other.dir, other.program)
+
+    def command(self, upstream, names=NAMES, view=()):
+        places = [self.socket] + [os.path.join(self.dir, f"listener{n}", "s") for n in range(1, self.LISTENERS)]
+        allow = ", ".join(f'"{name}"' for name in names.split(","))
+        rules = "".join(
+            f'  [[listener.client]]\n  uid = {100000 + n}\n  allow = ["containers:list", "events"]\n'
+            for n in range(self.CLIENTS // self.LISTENERS)
+        )
+        listeners = "".join(
+            f'[[listener]]\naddress = "unix://{place}"\nallow = [{allow}]\nredact = ["env", "commands"]\n'
+            f'idle_timeout = "1h"\nmax_connections = {MANY}\nmax_connections_per_uid = {MANY}\n'
+            f"max_requests = {MANY}\nclient_share = 100\n{rules}"
+            for place in places
+        )
+        return [self.program, "--config", self._file("toml", listeners), "--upstream", f"unix://{upstream}"]

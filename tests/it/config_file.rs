@@ -418,34 +418,6 @@ fn a_rule_with_a_consumer_has_its_names_and_view_and_one_without_is_shown_what_i
 }
 
 #[test]
-fn a_consumer_of_a_file_gets_its_names_and_a_rule_without_one_the_listener_s_view() {
-    let file = File::new(
-        "[[listener]]\naddress = '/tmp/x/a.sock'\nconsumer = 'netdata'\n\
-         [[listener.client]]\nuid = 1001\nconsumer = ['traefik', 'zabbix-agent2']\n\
-         [[listener.client]]\nuid = 1002\nallow = ['containers:inspect', 'version']\n",
-    );
-    let path = file.path().display().to_string();
-    let check = |uid: &str, target: &str| {
-        let output =
-            program().args(["check", "--config", &path, "--uid", uid, "GET", target]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    assert!(check("0", "/containers/x/json").contains("without env (but NOMAD_NAMESPACE"));
-    assert!(check("0", "/events").starts_with("404: "));
-    // A rule with a consumer of its own has nothing of the listener's.
-    assert!(check("1001", "/events").starts_with("allowed: "));
-    let shown = check("1001", "/containers/x/json");
-    assert!(
-        shown.contains("without env ") && !shown.contains("NOMAD") && !shown.contains("commands"),
-        "{shown}"
-    );
-    // One that names what is allowed has those names alone, and sees no more than the listener.
-    assert!(check("1002", "/_ping").starts_with("404: "));
-    assert!(check("1002", "/version").starts_with("allowed: "));
-    assert!(check("1002", "/containers/x/json").contains("without env (but NOMAD_NAMESPACE"));
-}
-
-#[test]
 fn listeners_of_a_file_have_their_own_rights_limits_and_forms_of_errors() {
     let engine = Mock::answering(OK_LINE);
     let text = r#"
