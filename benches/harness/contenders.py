@@ -328,7 +328,7 @@ class Host(Contender):
             for n in range(self.CLIENTS // self.LISTENERS)
         )
         listeners = "".join(
-            f'[[listener]]\naddress = "unix://{place}"\nallow = [{allow}]\nredact = ["env", "commands"]\n'
+            f'[[listener]]\naddress = "unix://{place}"\nallow = [{allow}]\n'
             f'idle_timeout = "1h"\nmax_connections = {MANY}\nmax_connections_per_uid = {MANY}\n'
             f"max_requests = {MANY}\nclient_share = 100\n{rules}"
             for place in places
