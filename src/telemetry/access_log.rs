@@ -187,6 +187,7 @@ impl AccessLogEntry {
             pid: peer.pid(),
             addr: peer.addr(),
             subject: peer.identity(),
+            rule: self.rule.as_deref(),
             method: method.as_deref(),
             path: path.as_deref(),
             endpoint: self.endpoint,

@@ -67,6 +67,8 @@ pub(super) struct Line<'a> {
     #[serde(rename = "tls.subject", skip_serializing_if = "Option::is_none", serialize_with = "displayed")]
     pub subject: Option<&'a TlsIdentity>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<&'a str>,
@@ -159,6 +161,7 @@ mod tests {
             pid: Some(7),
             addr: None,
             subject: None,
+            rule: None,
             method: Some("GET"),
             path: Some("/a\"b"),
             endpoint: None,
@@ -179,7 +182,13 @@ mod tests {
         let identity =
             TlsIdentity { common_name: Some("alice".to_owned()), alternative_names: vec![], sha256: [0; 32] };
         line.subject = Some(&identity);
+        line.rule = Some("certificate=ali*");
         let text = serde_json::to_string(&line).unwrap();
-        assert!(text.contains(r#""client.addr":"127.0.0.1:7","tls.subject":"cn=\"alice\"""#), "{text}");
+        assert!(
+            text.contains(
+                r#""client.addr":"127.0.0.1:7","tls.subject":"cn=\"alice\"","rule":"certificate=ali*""#
+            ),
+            "{text}"
+        );
     }
 }

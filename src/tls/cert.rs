@@ -85,6 +85,23 @@ pub enum CertError {
     },
 }
 
+impl CertError {
+    /// The file that it is about.
+    pub fn path(&self) -> Option<&Path> {
+        Some(match self {
+            Self::NoCertificate(path)
+            | Self::NoKey(path)
+            | Self::EncryptedKey(path)
+            | Self::KeyMismatch(path)
+            | Self::Version1(path)
+            | Self::Unreadable { path, .. }
+            | Self::NotPem { path, .. }
+            | Self::Unusable { path, .. }
+            | Self::InvalidServerName { path, .. } => path,
+        })
+    }
+}
+
 impl CertifiedKey {
     /// Reads both files.
     ///

@@ -1,5 +1,6 @@
 //! What stands for TLS in a build without it: loading always fails, and of the rest there is no value.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -37,6 +38,13 @@ pub struct FailedHandshake {
 #[derive(Debug, Error)]
 #[error("this docker-proxy-acl was built without TLS; build it with the feature 'tls'")]
 pub struct CertError;
+
+impl CertError {
+    /// No file is to blame.
+    pub fn path(&self) -> Option<&Path> {
+        None
+    }
+}
 
 impl TlsAcceptor {
     /// Fails.

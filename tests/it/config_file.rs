@@ -132,6 +132,33 @@ fn each_fault_is_named_with_its_place_and_the_way_out() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn certificates_that_cannot_be_used_are_told_with_their_key() {
+    let (pki, other) = (Pki::new(), Pki::new());
+    let file = |of: &Pki, name: &str| of.server().0.join(name).display().to_string();
+    let (cert, key) = (file(&pki, "cert.pem"), file(&pki, "key.pem"));
+    let listener = |tls: String| {
+        format!("[[listener]]\naddress = 'tcp://127.0.0.1:0'\nallow = ['ping']\ntls = {{ {tls} }}\n")
+    };
+    for (text, expected) in [
+        (listener(format!("cert = '{cert}', key = 'missing.pem'")), "'tls.key': cannot read /"),
+        (listener(format!("key = '{key}', cert = '{key}'")), "4:"),
+        (
+            listener(format!("cert = '{cert}', key = '{}'", file(&other, "key.pem"))),
+            "does not match its private key",
+        ),
+        (listener(format!("verify = true, cert = '{cert}', key = '{key}', ca = '{key}'")), "'tls.ca': "),
+        (
+            format!("upstream = 'tcp://localhost:1'\nupstream_tls = {{ ca = 'none.pem' }}\n{GOOD}"),
+            "2:23: 'upstream_tls.ca': cannot read /",
+        ),
+    ] {
+        let problem = problem(&text);
+        assert!(problem.contains(expected), "{text}: {problem}");
+    }
+}
+
 #[test]
 fn all_faults_are_told_at_once_in_their_order() {
     let problems = File::new(
@@ -266,9 +293,14 @@ const EVERY_FLAG: &[&str] = &[
     "debug",
 ];
 
+#[cfg(feature = "tls")]
 #[test]
 fn a_shown_configuration_is_a_file_that_means_the_same() {
-    for flags in [&["-a", "ping"][..], EVERY_FLAG] {
+    let pki = Pki::new();
+    let (server, alice) = (pki.server().0.display().to_string(), pki.alice().0.display().to_string());
+    let real = |flag: &&str| flag.replace("/x/", &format!("{server}/")).replace("/y/", &format!("{alice}/"));
+    let every_flag: Vec<String> = EVERY_FLAG.iter().map(real).collect();
+    for flags in [vec!["-a".to_owned(), "ping".to_owned()], every_flag] {
         let output = program().args(["config", "show"]).args(flags).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8(output.stdout).unwrap();

@@ -1,5 +1,6 @@
 //! The configuration file: TOML, read strictly, with everything that is wrong in it at once.
 
+mod certificates;
 mod place;
 mod reader;
 mod schema;
@@ -96,8 +97,15 @@ impl ConfigFile {
         problems.extend(
             form.map(|(offset, text)| FileProblem::at(&self.path, &self.text, *offset, text.clone())),
         );
-        if let Err(meant) = &meaning {
-            problems.extend(meant.iter().map(|problem| self.problem(problem, &spell)));
+        match &meaning {
+            Err(meant) => problems.extend(meant.iter().map(|problem| self.problem(problem, &spell))),
+            Ok(config) => {
+                let unusable = certificates::unusable(&self.settings, config);
+                problems.extend(unusable.iter().map(|(scope, key, error)| {
+                    let offset = place::find(&self.text, *scope, Some(key), None).unwrap_or_default();
+                    FileProblem::at(&self.path, &self.text, offset, format!("'{key}': {error}"))
+                }));
+            }
         }
         problems.sort();
         problems.dedup();
