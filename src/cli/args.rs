@@ -246,8 +246,8 @@ pub struct ClientArgs {
     /// A client in this group; repeat it
     #[arg(long, value_name = "NAME|GID", requires = "config")]
     pub gid: Vec<String>,
-    /// A client with a certificate of this name
-    #[arg(long, value_name = "NAME", requires = "config")]
+    /// A client with a certificate of this name, or of this digest: sha256:...
+    #[arg(long, value_name = "NAME|SHA256", requires = "config")]
     pub certificate: Option<String>,
     /// A client that connects from this IP address
     #[arg(long = "client", value_name = "IP", requires = "config")]

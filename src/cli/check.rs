@@ -11,7 +11,7 @@ use super::{CommandError, CommandOutcome, source};
 use crate::config::{self, Config, ListenerConfig};
 use crate::http1::target;
 use crate::net::ListenAddress;
-use crate::policy::clients::{Certificate, Identity};
+use crate::policy::clients::{Certificate, CertificatePattern, Identity};
 use crate::policy::{Allowed, Origin, Policy, Reason, Verdict};
 
 /// What counts: what the flags say, or for this client the file.
@@ -39,10 +39,15 @@ fn policy_in_file(file: &Path, client: &ClientArgs) -> Result<Arc<Policy>, Strin
     let uid = client.uid.as_deref().map(config::uid).transpose().map_err(|error| describe(&error))?;
     let groups = client.gid.iter().map(|name| config::gid(name)).collect::<Result<Vec<u32>, _>>();
     let groups = groups.map_err(|error| describe(&error))?;
+    let digest = match client.certificate.as_deref().map(str::parse) {
+        Some(Ok(CertificatePattern::Sha256(digest))) => Some(digest),
+        Some(Err(error)) => return Err(format!("--certificate: {error}")),
+        Some(Ok(CertificatePattern::Name(_))) | None => None,
+    };
     let certificate = client.certificate.as_deref().map(|name| Certificate {
-        common_name: Some(name),
+        common_name: Some(name).filter(|_| digest.is_none()),
         alternative_names: &[],
-        sha256: None,
+        sha256: digest.as_ref(),
     });
     let identity = Identity { uid, groups: &groups, certificate, ip: client.ip };
     Ok(Arc::clone(listener.policy.policy_of(&identity)))

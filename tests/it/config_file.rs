@@ -134,6 +134,36 @@ fn each_fault_is_named_with_its_place_and_the_way_out() {
 
 #[cfg(feature = "tls")]
 #[test]
+fn check_takes_a_certificate_s_name_or_its_digest() {
+    let (pki, digest) = (Pki::new(), "ab".repeat(32));
+    let server = pki.server();
+    let text = format!(
+        "[[listener]]\naddress = 'tcp://127.0.0.1:0'\n\
+         tls = {{ verify = true, ca = '{}', cert = '{}', key = '{}' }}\n\
+         [[listener.client]]\ncertificate = 'prom*'\nallow = ['info']\n\
+         [[listener.client]]\ncertificate = 'sha256:{digest}'\nallow = ['version']\n",
+        server.ca().display(),
+        server.cert().display(),
+        server.key().display()
+    );
+    let file = File::new(&text);
+    let check = |certificate: &str, request: &str| {
+        let output = program()
+            .args(["check", "--config"])
+            .arg(file.path())
+            .args(["--certificate", certificate, "GET", request])
+            .output()
+            .unwrap();
+        output.status.code().unwrap()
+    };
+    assert_eq!((check("prometheus", "/info"), check("prometheus", "/version")), (0, 1));
+    let digest = format!("sha256:{digest}");
+    assert_eq!((check(&digest, "/version"), check(&digest, "/info")), (0, 1));
+    assert_eq!(check("sha256:short", "/info"), 2);
+}
+
+#[cfg(feature = "tls")]
+#[test]
 fn certificates_that_cannot_be_used_are_told_with_their_key() {
     let (pki, other) = (Pki::new(), Pki::new());
     let file = |of: &Pki, name: &str| of.server().0.join(name).display().to_string();

@@ -108,7 +108,7 @@ fn list(fits: &[ConsumerFit]) -> String {
     let named = named.collect::<Vec<_>>().join(", ");
     match fits.len().checked_sub(MAX_CONSUMERS) {
         None | Some(0) => named,
-        Some(others) => format!("{named} and {others} others"),
+        Some(others) => format!("{named} and {others} more"),
     }
 }
 
