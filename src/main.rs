@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use docker_proxy_acl::cli::{self, Cli, Command, CommandError, CommandOutcome, LearnArgs, ToolCommand};
+use docker_proxy_acl::config::Config;
 use docker_proxy_acl::server::{self, LearnMode, ReadConfig};
 
 /// The command line was wrong, as with most programs.
@@ -20,8 +21,8 @@ fn main() -> ExitCode {
     };
     match cli.command {
         None => {
-            let serve = cli.serve;
-            start(Box::new(move || serve.config()), None)
+            let (serve, again) = (cli.serve.clone(), cli.serve);
+            start(|| serve.config_to_start(), Box::new(move || again.config()), None)
         }
         Some(Command::Learn(learn)) => learn_needs(learn),
         Some(Command::Tool(command)) => run(&command),
@@ -44,14 +45,18 @@ fn run(command: &ToolCommand) -> ExitCode {
 }
 
 fn learn_needs(learn: LearnArgs) -> ExitCode {
-    let printing = learn.clone();
+    let (printing, again) = (learn.clone(), learn.clone());
     let time = learn.time();
     let mode = LearnMode { time, report: Box::new(move |listeners| print(&printing.report(listeners))) };
-    start(Box::new(move || learn.config()), Some(mode))
+    start(|| learn.config(), Box::new(move || again.config()), Some(mode))
 }
 
 /// Serves until a signal to end.
-fn start(read: ReadConfig, learn: Option<LearnMode>) -> ExitCode {
+fn start(
+    read: impl FnOnce() -> Result<Config, String>,
+    again: ReadConfig,
+    learn: Option<LearnMode>,
+) -> ExitCode {
     // Before anything else opens descriptors.
     let inherited = match server::InheritedSockets::take() {
         Ok(inherited) => inherited,
@@ -65,7 +70,7 @@ fn start(read: ReadConfig, learn: Option<LearnMode>) -> ExitCode {
         Ok(config) => config,
         Err(message) => return fail(&message, ExitCode::from(USAGE)),
     };
-    match server::run(config, read, inherited, signals, learn) {
+    match server::run(config, again, inherited, signals, learn) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), ExitCode::FAILURE),
     }

@@ -29,6 +29,11 @@ pub fn policy(
             Ok(policy) => Ok(Arc::new(policy)),
             Err(errors) => Err(CommandError::Usage(describe_each(&errors))),
         },
+        Some(_) if rights(allow, view) != rights(&AllowArgs::default(), &ViewArgs::default()) => {
+            let error = "with --config, what is allowed and shown is said in the file: leave -a, --for, \
+                         --min-api-version, --redact, --keep-env, --keep-label and --only out";
+            Err(CommandError::Usage(error.to_owned()))
+        }
         Some(file) => policy_in_file(file, client).map_err(CommandError::Usage),
     }
 }

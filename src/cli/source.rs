@@ -57,6 +57,17 @@ impl Given {
 }
 
 impl ServeArgs {
+    /// The configuration to start with, from the file if there is one: with certificates that can be used.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the words of its source.
+    pub fn config_to_start(&self) -> Result<Config, String> {
+        match &self.config.config {
+            None => self.config(),
+            Some(path) => self.file(path)?.checked_config(describe).map_err(|error| error.to_string()),
+        }
+    }
+
     /// The configuration, from the file if there is one.
     ///
     /// # Errors
@@ -153,7 +164,7 @@ pub(super) fn config_of_file(path: &Path, upstream: Option<&str>) -> Result<Conf
     let file = ["docker-proxy-acl".into(), "--config".into(), path.as_os_str().to_owned()];
     let upstream = upstream.map(|address| ["--upstream".into(), address.into()]);
     let args = file.into_iter().chain(upstream.into_iter().flatten());
-    Cli::read(args).map_err(|error| error.to_string())?.serve.config()
+    Cli::read(args).map_err(|error| error.to_string())?.serve.config_to_start()
 }
 
 /// A flag as it is written, or the environment variable that gave it.

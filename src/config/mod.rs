@@ -153,10 +153,10 @@ impl Config {
         let old = self.listeners.iter().filter_map(|old| match with_address(&new.listeners, old) {
             None => Some(format!("listener {} removed", old.addr.address())),
             Some(new) if new.addr != old.addr && matches!(old.addr, ListenAddr::Unix(_)) => {
-                Some(format!("mode or group of listener {}", old.addr.address()))
+                Some(format!("mode or group of listener {}, and with it its rules", old.addr.address()))
             }
             Some(new) if new.addr != old.addr || new.tls != old.tls => {
-                Some(format!("tls of listener {}", old.addr.address()))
+                Some(format!("tls of listener {}, and with it its rules", old.addr.address()))
             }
             Some(_) => None,
         });

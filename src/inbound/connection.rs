@@ -110,6 +110,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let state = Arc::new(ConnectionState::default());
+    // Before any request is decided about: no reload in between goes unseen.
+    let changed = context.session.changed(context.session.serving());
     let service = hyper::service::service_fn(|request| {
         respond(request, context.session.decide(&context.client.peer), context.client.clone(), state.clone())
     });
@@ -125,7 +127,6 @@ where
     context.disconnect.set_write_size(pace.write_size());
     let next_look = tokio::time::sleep(IDLE_BEFORE_PARK);
     tokio::pin!(next_look);
-    let changed = context.session.changed();
     tokio::pin!(changed);
     let mut served = state.started();
     let mut finishing = false;
@@ -146,12 +147,14 @@ where
                 finishing = true;
             }
             () = &mut changed => {
+                let seen = context.session.serving();
                 if is_revoked(context, &state) {
                     state.cut_off(CutOff::Revoked);
                     context.disconnect.discard_on_close();
                     return Exit::Aborted;
                 }
-                changed.set(context.session.changed());
+                pace = Pace::new(seen.limits.pace, look(context, &state));
+                changed.set(context.session.changed(seen));
             }
             () = &mut next_look => {
                 if let Err(too_slow) = pace.observe(look(context, &state)) {

@@ -65,11 +65,10 @@ impl Session {
         (Arc::clone(&serving.service), rights)
     }
 
-    /// Waits until the listener does something else.
-    pub async fn changed(&self) {
+    /// Waits until the listener does something else than what was `seen`, also if it does so already.
+    pub async fn changed(&self, seen: Arc<Serving>) {
         let mut serving = self.serving.clone();
-        serving.mark_unchanged();
-        if serving.changed().await.is_err() {
+        if serving.wait_for(|now| !Arc::ptr_eq(now, &seen)).await.is_err() {
             // The program ends, and nothing will change.
             std::future::pending().await
         }

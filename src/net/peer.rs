@@ -20,8 +20,8 @@ pub enum Peer {
         /// Its id in this process's PID namespace; 0 if it is in none that is visible from here, as with
         /// a client in another container.
         pid: i32,
-        /// Its groups, the primary one first; of a process with more than 32 others that one alone.
-        groups: Vec<u32>,
+        /// Its groups, the primary one first; `None` if the kernel does not tell, or it has more than 32 others.
+        groups: Option<Vec<u32>>,
     },
     /// A machine, perhaps this one.
     Tcp {
@@ -37,7 +37,7 @@ pub enum Peer {
 pub enum ClientKey {
     /// Processes of one user.
     User(u32),
-    /// Whoever holds a certificate with these names.
+    /// Whoever holds this certificate.
     Certificate(Arc<TlsIdentity>),
     /// An address; of IPv6 the first 64 bits, of which one machine has all the others.
     Address(IpAddr),
@@ -61,14 +61,14 @@ impl Peer {
     /// If the kernel does not tell.
     pub fn of_unix(stream: &UnixStream) -> io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        let mut groups = vec![credentials.gid()];
-        groups.extend(peer_groups(stream).unwrap_or_default());
+        let others = peer_groups(stream).ok();
+        let groups = others.map(|others| [vec![credentials.gid()], others].concat());
         Ok(Self::Unix { uid: credentials.uid(), pid: credentials.pid().unwrap_or(0), groups })
     }
 
-    /// A process of this host, with no group that is known.
+    /// A process of this host, in no group.
     pub fn process(uid: u32, pid: i32) -> Self {
-        Self::Unix { uid, pid, groups: Vec::new() }
+        Self::Unix { uid, pid, groups: Some(Vec::new()) }
     }
 
     /// The same client, whose certificate was verified.
@@ -95,11 +95,11 @@ impl Peer {
         }
     }
 
-    /// The groups, for processes on this host.
-    pub fn groups(&self) -> &[u32] {
+    /// The groups; `None` for a process whose groups are not known. Over TCP there are none.
+    pub fn groups(&self) -> Option<&[u32]> {
         match self {
-            Self::Unix { groups, .. } => groups,
-            Self::Tcp { .. } => &[],
+            Self::Unix { groups, .. } => groups.as_deref(),
+            Self::Tcp { .. } => Some(&[]),
         }
     }
 

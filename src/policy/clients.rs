@@ -71,7 +71,9 @@ impl InvalidCertificatePattern {
 
 /// A network that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("invalid address '{0}': write an IP address or a network such as 10.1.0.0/16 or fd00::/8")]
+#[error(
+    "invalid address '{0}': write an IP address, or a network such as 10.1.0.0/16 or fd00::/8 with no bit set beyond its prefix"
+)]
 pub struct InvalidNetwork(String);
 
 impl InvalidNetwork {
@@ -113,6 +115,11 @@ impl ListenerPolicy {
     /// What counts for a client.
     pub fn policy_of(&self, client: &Identity<'_>) -> &Arc<Policy> {
         self.rule_of(client).map_or(&self.default, |rule| &self.rules[rule].policy)
+    }
+
+    /// Whether a rule asks for a client's groups.
+    pub fn asks_for_groups(&self) -> bool {
+        self.rules.iter().any(|rule| !rule.client.gids.is_empty())
     }
 
     /// Every policy, the default last.
@@ -223,7 +230,13 @@ impl fmt::Display for CertificatePattern {
 /// [`InvalidNetwork`] if it is neither.
 pub fn parse_network(text: &str) -> Result<IpNet, InvalidNetwork> {
     let address = text.parse().map(|ip: IpAddr| IpNet::from(ip.to_canonical()));
-    address.or_else(|_| text.parse()).map_err(|_| InvalidNetwork(text.to_owned()))
+    let network = address.or_else(|_| text.parse()).map_err(|_| InvalidNetwork(text.to_owned()))?;
+    match network {
+        // Bits beyond the network's are a slip, and an IPv4 client is never judged by an IPv6 address.
+        _ if network.addr() != network.network() => Err(InvalidNetwork(text.to_owned())),
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => Err(InvalidNetwork(text.to_owned())),
+        network => Ok(network),
+    }
 }
 
 #[cfg(test)]
@@ -284,7 +297,7 @@ mod tests {
         assert!(network("127.0.0.1").matches(&from("127.0.0.1")));
         assert!(network("fd00::/8").matches(&from("fd12::1")));
         assert!(!network("0.0.0.0/0").matches(&from("fd12::1")));
-        for wrong in ["", "10.1", "10.1.0.0/33", "host"] {
+        for wrong in ["", "10.1", "10.1.0.0/33", "host", "10.1.2.3/8", "::ffff:10.0.0.0/104"] {
             assert!(parse_network(wrong).is_err(), "{wrong}");
         }
     }

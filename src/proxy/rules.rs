@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::filter::response::Filter;
 use crate::filter::stats::Stats;
 use crate::net::Peer;
+use crate::policy::catalog::ENGINE;
 use crate::policy::clients::{Certificate, ClientRule, Identity};
-use crate::policy::{ListenerPolicy, Policy, View};
+use crate::policy::{Acl, ListenerPolicy, Policy, View};
 use crate::upstream::Upstream;
 
 /// What counts for one client, or for all that the same rule is for.
@@ -25,6 +26,8 @@ pub struct Rules {
     /// One for each rule.
     clients: Vec<Arc<ClientPolicy>>,
     default: Arc<ClientPolicy>,
+    /// For clients whose groups are not known, where a rule asks for them: whatever it would take away is taken away.
+    nothing: Option<Arc<ClientPolicy>>,
 }
 
 impl Rules {
@@ -39,11 +42,20 @@ impl Rules {
         let mut of_rule = |rule: &ClientRule| ready(&rule.policy, Some(rule.client.to_string().into()));
         let clients = listener.rules.iter().map(&mut of_rule).collect();
         let default = ready(&listener.default, None);
-        Self { listener, clients, default }
+        let nothing = || {
+            let acl = Acl::empty(&ENGINE);
+            let policy = Policy { acl, view: View::default(), origin: listener.default.origin.clone() };
+            ready(&Arc::new(policy), Some("unknown groups".into()))
+        };
+        let nothing = listener.asks_for_groups().then(nothing);
+        Self { listener, clients, default, nothing }
     }
 
     /// What counts for a client.
     pub fn of(&self, peer: &Peer) -> &Arc<ClientPolicy> {
+        if let (Some(nothing), None) = (&self.nothing, peer.groups()) {
+            return nothing;
+        }
         self.listener.rule_of(&identity(peer)).map_or(&self.default, |rule| &self.clients[rule])
     }
 }
@@ -75,7 +87,7 @@ fn identity(peer: &Peer) -> Identity<'_> {
     });
     Identity {
         uid: peer.uid(),
-        groups: peer.groups(),
+        groups: peer.groups().unwrap_or_default(),
         certificate,
         ip: peer.addr().map(|address| address.ip()),
     }

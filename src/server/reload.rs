@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::live::LiveListener;
 use super::supervision::ServiceState;
 use super::{ReadConfig, startup};
-use crate::config::Config;
+use crate::config::{Config, ListenerConfig};
 use crate::system::signals::ReloadSignal;
 use crate::telemetry::access_log_writer::AccessLogWriter;
 use crate::tls::{Reload, ReloadTrigger};
@@ -34,6 +34,8 @@ impl Running {
     }
 
     fn reload(&self, trigger: ReloadTrigger) {
+        // First, so that no certificate of a CA that was taken out meets the new rules.
+        self.certificates.iter().for_each(|certificate| certificate.reload(trigger));
         if trigger == ReloadTrigger::Signal {
             let reopened = self.access_log.as_ref().is_some_and(AccessLogWriter::reopen);
             let reloaded = self.reload_config();
@@ -43,7 +45,6 @@ impl Running {
                 );
             }
         }
-        self.certificates.iter().for_each(|certificate| certificate.reload(trigger));
     }
 
     /// Takes up what can be while it runs; whether there is a file at all. What is invalid changes nothing.
@@ -61,9 +62,9 @@ impl Running {
                     );
                 }
                 for (live, listener) in self.listeners.iter().zip(&mut running.listeners) {
-                    if let Some(new) =
-                        new.listeners.iter().find(|new| new.addr.address() == listener.addr.address())
-                    {
+                    // What is allowed may rely on who can connect, so one is not taken up without the other.
+                    let same = |new: &&ListenerConfig| new.addr == listener.addr && new.tls == listener.tls;
+                    if let Some(new) = new.listeners.iter().find(same) {
                         live.replace(new);
                         listener.take_up(new);
                     }

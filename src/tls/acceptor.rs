@@ -107,7 +107,7 @@ impl TlsAcceptor {
             Ok(mut stream) => {
                 stream.get_mut().0.lift();
                 let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-                let identity = certificate.and_then(identity);
+                let identity = certificate.map(identity);
                 Ok((stream, identity))
             }
             Err((error, socket)) => {
@@ -142,17 +142,15 @@ fn configure(files: &ServerFiles) -> Result<ServerConfig, CertError> {
     Ok(config)
 }
 
-/// Whose a certificate is. It was verified already, so it parses.
-fn identity(certificate: &CertificateDer<'_>) -> Option<TlsIdentity> {
-    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
-    let common_name = parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-    let names = parsed.subject_alternative_name().ok().flatten();
+/// Whose a certificate is. It was verified already; one whose names cannot be read still has its digest.
+fn identity(certificate: &CertificateDer<'_>) -> TlsIdentity {
+    let parsed = parse_x509_certificate(certificate).ok().map(|(_, parsed)| parsed);
+    let common_name = parsed.as_ref().and_then(|parsed| {
+        parsed.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(str::to_owned)
+    });
+    let names = parsed.as_ref().and_then(|parsed| parsed.subject_alternative_name().ok().flatten());
     let names = names.map(|names| names.value.general_names.iter().filter_map(format_san).collect());
-    Some(TlsIdentity {
-        common_name: common_name.map(str::to_owned),
-        alternative_names: names.unwrap_or_default(),
-        sha256: sha256(certificate),
-    })
+    TlsIdentity { common_name, alternative_names: names.unwrap_or_default(), sha256: sha256(certificate) }
 }
 
 fn sha256(certificate: &CertificateDer<'_>) -> [u8; 32] {

@@ -56,6 +56,11 @@ fn users_of_one_socket_get_what_their_rules_allow_on_a_real_engine() {
         assert_eq!(status_as(identity, proxy.socket(), denied), "404", "{identity:?} {denied}");
     }
     assert_eq!(status_as(&nobody, proxy.socket(), "/_ping"), "404");
+    let groups: Vec<String> = (5000..5040).map(|gid| gid.to_string()).collect();
+    let groups = format!("--groups={}", groups.join(","));
+    let in_many = ["--reuid=1002", "--regid=1002", &groups];
+    assert_eq!(status_as(&in_many, proxy.socket(), "/_ping"), "404", "which of them it is in is not known");
+    proxy.logged(&["denied", "rule=\"unknown groups\""]);
     proxy.logged(&["allowed", "path=\"/containers/json\"", "client.uid=1001", "rule=\"uid=1001\""]);
     proxy.logged(&["allowed", "path=\"/info\"", "client.uid=1002", "rule=\"gid=4711,4712\""]);
     let denied = proxy.logged(&["denied", "path=\"/containers/json\"", "client.uid=1002"]);

@@ -108,6 +108,10 @@ fn each_fault_is_named_with_its_place_and_the_way_out() {
             "4:1: a rule for clients says which: give it 'uid', 'gid',",
         ),
         ("[[listener.client]]\nuid = 'no-such-user'", "5:7: 'uid': /etc/passwd has no user 'no-such-user'"),
+        (
+            "[[listener.client]]\nuid = 0x3e9",
+            "5:7: 'uid' takes a name, a number, or a list of them, not an integer",
+        ),
         ("[[listener.client]]\naddress = '10.0.0.0/40'", "5:11: 'address': invalid address '10.0.0.0/40'"),
         (
             "[[listener.client]]\naddress = '10.0.0.0/8'",
@@ -389,6 +393,9 @@ fn check_says_what_becomes_of_a_client_s_request_and_by_which_line() {
     let tcp = ["--listener", "tcp://127.0.0.1:1"];
     assert_eq!(check(&[&tcp[..], &["--client", "10.1.2.3", "GET", "/version"]].concat()).0, 0);
     assert_eq!(check(&[&tcp[..], &["--client", "11.1.2.3", "GET", "/version"]].concat()).0, 1);
+    let (code, text) = check(&["--redact", "env", "GET", "/_ping"]);
+    assert_eq!(code, 2);
+    assert!(text.contains("with --config, what is allowed and shown is said in the file"), "{text}");
     let (code, text) = check(&["GET", "/_ping"]);
     assert_eq!(code, 2);
     assert!(text.contains("--listener names one of /tmp/x/a.sock, tcp://127.0.0.1:1"), "{text}");

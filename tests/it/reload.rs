@@ -89,11 +89,15 @@ fn what_needs_a_restart_is_named_in_one_warning_and_stays_as_it_was() {
     let head = "threads = 2\nsandbox = false\nuser = '4711'\n";
     proxy.reload(&format!("{head}{}mode = '0600'\n{more}", allowing("'info'")));
     let line = proxy.logged(&["WARN", "these settings stay as they are until a restart"]);
-    for what in ["user", "sandbox", "threads", "mode or group of listener", "more/docker.sock added"] {
+    for what in
+        ["user", "sandbox", "threads", "mode or group of listener", "its rules", "more/docker.sock added"]
+    {
         assert!(line.contains(what), "{what}: {line}");
     }
     assert!(!proxy.directory().join("more/docker.sock").exists());
-    assert_eq!(proxy.get("/info").status(), 200, "what needs none is taken up");
+    assert_eq!(proxy.get("/info").status(), 404, "it may be allowed because of the mode");
+    proxy.reload(&format!("{head}{}{more}", allowing("'info'")));
+    assert_eq!(proxy.get("/info").status(), 200, "what needs no restart is taken up");
     proxy.reload("[[listener]]\naddress = '{dir}/more/docker.sock'\nallow = ['info']\n");
     proxy.logged(&["WARN", "acl/docker.sock removed"]);
     assert_eq!(proxy.get("/info").status(), 200);

@@ -82,6 +82,25 @@ impl ConfigFile {
         self.elsewhere.push(setting);
     }
 
+    /// What it means, with certificates that can be used. A reload leaves it at [`ConfigFile::config`]: those that
+    /// serve stay in use then, and rights can be taken away whatever has become of a certificate.
+    ///
+    /// # Errors
+    /// As [`ConfigFile::config`].
+    pub fn checked_config(&self, spell: impl Fn(&ConfigError) -> String) -> Result<Config, FileError> {
+        let config = self.config(spell)?;
+        let problem = |(scope, key, error): &certificates::Unusable| {
+            let message = format!("'{key}': {error}");
+            match place::find(&self.text, *scope, Some(key), None) {
+                Some(offset) => FileProblem::at(&self.path, &self.text, offset, message),
+                None => FileProblem { place: None, message },
+            }
+        };
+        let problems: Vec<FileProblem> =
+            certificates::unusable(&self.settings, &config).iter().map(problem).collect();
+        if problems.is_empty() { Ok(config) } else { Err(FileError::Invalid(problems)) }
+    }
+
     /// What it means.
     ///
     /// # Errors
@@ -97,15 +116,8 @@ impl ConfigFile {
         problems.extend(
             form.map(|(offset, text)| FileProblem::at(&self.path, &self.text, *offset, text.clone())),
         );
-        match &meaning {
-            Err(meant) => problems.extend(meant.iter().map(|problem| self.problem(problem, &spell))),
-            Ok(config) => {
-                let unusable = certificates::unusable(&self.settings, config);
-                problems.extend(unusable.iter().map(|(scope, key, error)| {
-                    let offset = place::find(&self.text, *scope, Some(key), None).unwrap_or_default();
-                    FileProblem::at(&self.path, &self.text, offset, format!("'{key}': {error}"))
-                }));
-            }
+        if let Err(meant) = &meaning {
+            problems.extend(meant.iter().map(|problem| self.problem(problem, &spell)));
         }
         problems.sort();
         problems.dedup();

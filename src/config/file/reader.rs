@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     pub(super) fn ids(&mut self, key: &'static str) -> Option<Vec<String>> {
         self.list(key, "a name, a number, or a list of them", |value| match value {
             DeValue::String(text) => Some(text.to_string()),
-            DeValue::Integer(number) => Some(number.as_str().to_owned()),
+            DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().replace('_', "")),
             _ => None,
         })
     }

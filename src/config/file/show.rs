@@ -108,7 +108,10 @@ impl Page {
 
     fn rights(&mut self, rights: &RightsSettings) {
         self.some("allow", rights.allow.as_deref().map(texts));
-        self.list("consumer", &rights.consumers);
+        // A rule that says nothing of it is shown what its listener's consumer is.
+        if rights.viewed_as.is_empty() {
+            self.line("consumer", texts(&rights.consumers));
+        }
         self.some("min_api_version", rights.min_api_version.as_deref().map(text));
         self.line("redact", texts(&rights.view.redact));
         self.line("keep_env", texts(&rights.view.keep_env));
@@ -175,6 +178,7 @@ fn tls(settings: &TlsSettings) -> Option<String> {
     .flatten()
     .collect();
     match (settings.tls, parts.is_empty()) {
+        (Some(false), _) => Some("false".to_owned()),
         (tls, true) => tls.map(|tls| tls.to_string()),
         (_, false) => Some(format!("{{ {} }}", parts.join(", "))),
     }

@@ -68,6 +68,8 @@ fn limits_that_are_reached_are_counted_by_their_names() {
     read_until(&mut first, ends_with_head);
     assert_eq!(proxy.get("/containers/x/logs").status(), 503);
     assert_eq!(reached("max-requests"), 1.0);
+    let open = || Metrics::of(&proxy).sum("docker_proxy_acl_connections_open", &[]);
+    until("the second client is gone", || open() == 1.0);
     let mut slow = connect(proxy.socket());
     slow.write_all(b"GET /in").unwrap();
     assert_eq!(http::parse(&http::read_to_close(&mut connect(proxy.socket()))).status(), 503);
