@@ -82,6 +82,21 @@ pub struct ListenerConfig {
 }
 
 impl ListenerConfig {
+    /// Whether both are at one address, with the same permissions: who owns a socket's file does not matter.
+    fn has_same_file(&self, other: &Self) -> bool {
+        match (&self.addr, &other.addr) {
+            (ListenAddr::Unix(one), ListenAddr::Unix(other)) => {
+                (&one.path, one.mode, &one.group) == (&other.path, other.mode, &other.group)
+            }
+            (one, other) => one == other,
+        }
+    }
+
+    /// Whether both are at one address, and the same clients can connect to them.
+    pub fn has_same_access(&self, other: &Self) -> bool {
+        self.has_same_file(other) && self.tls == other.tls
+    }
+
     /// Takes up what another configuration says of this listener and a restart is not needed for.
     pub fn take_up(&mut self, new: &Self) {
         self.policy = Arc::clone(&new.policy);
@@ -152,10 +167,10 @@ impl Config {
         };
         let old = self.listeners.iter().filter_map(|old| match with_address(&new.listeners, old) {
             None => Some(format!("listener {} removed", old.addr.address())),
-            Some(new) if new.addr != old.addr && matches!(old.addr, ListenAddr::Unix(_)) => {
+            Some(new) if !old.has_same_file(&new) && matches!(old.addr, ListenAddr::Unix(_)) => {
                 Some(format!("mode or group of listener {}, and with it its rules", old.addr.address()))
             }
-            Some(new) if new.addr != old.addr || new.tls != old.tls => {
+            Some(new) if !old.has_same_file(&new) || new.tls != old.tls => {
                 Some(format!("tls of listener {}, and with it its rules", old.addr.address()))
             }
             Some(_) => None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::live::LiveListener;
 use super::supervision::ServiceState;
 use super::{ReadConfig, startup};
-use crate::config::{Config, ListenerConfig};
+use crate::config::Config;
 use crate::system::signals::ReloadSignal;
 use crate::telemetry::access_log_writer::AccessLogWriter;
 use crate::tls::{Reload, ReloadTrigger};
@@ -63,8 +63,7 @@ impl Running {
                 }
                 for (live, listener) in self.listeners.iter().zip(&mut running.listeners) {
                     // What is allowed may rely on who can connect, so one is not taken up without the other.
-                    let same = |new: &&ListenerConfig| new.addr == listener.addr && new.tls == listener.tls;
-                    if let Some(new) = new.listeners.iter().find(same) {
+                    if let Some(new) = new.listeners.iter().find(|new| new.has_same_access(listener)) {
                         live.replace(new);
                         listener.take_up(new);
                     }
