@@ -348,6 +348,47 @@ fn a_shown_configuration_is_a_file_that_means_the_same() {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn what_docker_s_variables_say_is_in_a_shown_configuration_too() {
+    let pki = Pki::new();
+    let alice = pki.alice();
+    let output = program()
+        .args(["config", "show", "-a", "ping", "--listen", "tcp://127.0.0.1:0", "--tls"])
+        .env("DOCKER_HOST", "tcp://localhost:1")
+        .env("DOCKER_TLS_VERIFY", "1")
+        .env("DOCKER_CERT_PATH", &alice.0)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (ca, cert, key) = (alice.ca(), alice.cert(), alice.key());
+    let (ca, cert, key) = (ca.display(), cert.display(), key.display());
+    for line in [
+        r#"upstream = "tcp://localhost:1""#.to_owned(),
+        format!(r#"upstream_tls = {{ ca = "{ca}", cert = "{cert}", key = "{key}" }}"#),
+        format!(r#"tls = {{ verify = false, cert = "{cert}", key = "{key}" }}"#),
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn the_operator_s_socket_keeps_its_permissions_in_the_file() {
+    let flags =
+        ["-a", "ping", "--admin", "/tmp/a/admin.sock", "--socket-mode", "0600", "--socket-group", "0"];
+    let output = program().args(["config", "show"]).args(flags).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains(r#"admin = { address = "/tmp/a/admin.sock", mode = "0600", group = "0" }"#),
+        "{text}"
+    );
+    let again = File::new(&text).run(&["config", "show", "--config"]);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), text);
+    assert!(
+        problem(&format!("admin = 7\n{GOOD}")).contains("1:9: 'admin' takes an address, or a table with one")
+    );
+}
+
 #[test]
 fn every_flag_that_is_not_the_default_shows_in_the_file() {
     let show = |flags: &[&str]| {

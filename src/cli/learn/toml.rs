@@ -1,8 +1,9 @@
 //! What was learnt as a configuration file: a table for each listener, with rules if several clients use it.
 
+use super::super::env;
 use super::client;
 use crate::config::file::show_rights;
-use crate::config::settings::TlsSettings;
+use crate::config::settings::{DockerEnv, TlsSettings};
 use crate::config::{
     ClientSettings, LearntClient, LearntListener, ListenSetting, ListenerSettings, RightsSettings, Setting,
 };
@@ -43,7 +44,7 @@ fn of_listener(listener: &LearntListener, settings: &ListenerSettings) -> String
         },
         ..settings.clone()
     };
-    text + &show_rights(&table)
+    text + &show_rights(&table, &DockerEnv::read(env))
 }
 
 /// What counts for clients that cannot be told apart, and a rule for each that can.

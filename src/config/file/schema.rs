@@ -116,13 +116,19 @@ impl Schema<'_> {
         (settings, global.finish())
     }
 
-    /// The operator's listener; its socket is like that of any other by default.
+    /// The operator's listener: its address, or a table with the permissions of its socket as well.
     fn admin(&self, global: &mut Reader<'_>) -> Option<AdminSettings> {
-        Some(AdminSettings {
-            address: global.text("admin")?,
-            socket_mode: self.defaults.listeners[0].socket_mode,
-            socket_group: None,
-        })
+        let value = global.value("admin")?;
+        let socket_mode = self.defaults.listeners[0].socket_mode;
+        if let DeValue::String(address) = value.get_ref() {
+            return Some(AdminSettings { address: address.to_string(), socket_mode, socket_group: None });
+        }
+        let admin = global.inner(value, "admin.", |admin| {
+            let socket_mode = admin.parsed("mode", octal_mode).unwrap_or(socket_mode);
+            let socket_group = admin.text("group");
+            Some(AdminSettings { address: admin.text("address")?, socket_mode, socket_group })
+        });
+        admin.or_else(|| global.wrong_type("admin", value, "an address, or a table with one"))?
     }
 
     fn listener<'a>(&self, table: &'a DeTable<'a>, offset: usize) -> (ListenerSettings, Vec<Problem>) {

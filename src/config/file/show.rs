@@ -5,12 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::settings::{
-    ClientSettings, LimitSettings, ListenerSettings, RightsSettings, SandboxMode, Settings, TlsSettings,
-    UpstreamTlsSettings,
+    AdminSettings, ClientSettings, DockerEnv, LimitSettings, ListenerSettings, RightsSettings, SandboxMode,
+    Settings, TlsSettings,
 };
+use super::super::tls::{TlsIntent, of_upstream};
 use super::super::{DEFAULT_LISTEN, DEFAULT_UPSTREAM};
 use super::schema::{ERRORS, LOG_FORMATS, LOG_LEVELS};
 use crate::telemetry::access_log_writer::AccessLogTarget;
+use crate::tls::{ClientAuth, ServerFiles};
 
 /// All settings, the defaults too, as the text of a file.
 pub fn show(settings: &Settings) -> String {
@@ -19,8 +21,8 @@ pub fn show(settings: &Settings) -> String {
     let upstream = settings.upstream.address.as_deref().or(docker_host).unwrap_or(DEFAULT_UPSTREAM);
     page.line("upstream", text(upstream));
     page.line("upstream_timeout", time(settings.upstream.response_header_timeout));
-    page.some("upstream_tls", upstream_tls(&settings.upstream.tls));
-    page.some("admin", settings.admin.as_ref().map(|admin| text(&admin.address)));
+    page.some("upstream_tls", upstream_tls(settings, upstream));
+    page.some("admin", settings.admin.as_ref().map(admin));
     page.some("user", settings.user.as_deref().map(text));
     page.line("sandbox", (settings.sandbox == SandboxMode::Enabled).to_string());
     page.line("shutdown_timeout", time(settings.shutdown_timeout));
@@ -30,14 +32,14 @@ pub fn show(settings: &Settings) -> String {
     page.line("log_level", word(LOG_LEVELS, settings.log.level));
     page.some("access_log", settings.access_log.as_ref().and_then(access_log));
     for listener in &settings.listeners {
-        page.listener(listener);
+        page.listener(listener, &settings.docker);
     }
     page.text
 }
 
 /// Of a listener's settings those that say where it is and what its clients are let through to, as a table of a file;
 /// what is not said has its default.
-pub fn show_rights(listener: &ListenerSettings) -> String {
+pub fn show_rights(listener: &ListenerSettings, docker: &DockerEnv) -> String {
     let mut page = Page::default();
     let given: Vec<&str> = listener.addresses.iter().map(|one| one.address.as_str()).collect();
     page.table("listener", "");
@@ -46,7 +48,7 @@ pub fn show_rights(listener: &ListenerSettings) -> String {
         page.line("mode", text(&format!("{:04o}", listener.socket_mode)));
         page.some("group", listener.socket_group.as_deref().map(text));
     }
-    page.some("tls", tls(&listener.tls));
+    page.some("tls", tls(&listener.tls, docker));
     page.some("allow", listener.rights.allow.as_deref().map(texts));
     for client in &listener.clients {
         page.client_pattern(client);
@@ -78,13 +80,13 @@ impl Page {
         self.indent = indent;
     }
 
-    fn listener(&mut self, listener: &ListenerSettings) {
+    fn listener(&mut self, listener: &ListenerSettings, docker: &DockerEnv) {
         self.table("listener", "");
         let given: Vec<&str> = listener.addresses.iter().map(|one| one.address.as_str()).collect();
         self.line("address", texts(if given.is_empty() { &[DEFAULT_LISTEN] } else { &given }));
         self.line("mode", text(&format!("{:04o}", listener.socket_mode)));
         self.some("group", listener.socket_group.as_deref().map(text));
-        self.some("tls", tls(&listener.tls));
+        self.some("tls", tls(&listener.tls, docker));
         self.rights(&listener.rights);
         self.line("errors", word(ERRORS, listener.errors));
         self.limits(&listener.limits);
@@ -155,9 +157,15 @@ fn word<T: PartialEq + Copy>(words: &[(&str, T)], value: T) -> String {
     words.iter().find(|(_, one)| *one == value).map(|(word, _)| text(word)).unwrap_or_default()
 }
 
-fn file(key: &str, path: Option<&Path>) -> Option<String> {
-    let path = std::path::absolute(path?).ok()?;
+fn file(key: &str, path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
     Some(format!("{key} = {}", text(path.to_str()?)))
+}
+
+fn admin(settings: &AdminSettings) -> String {
+    let group = settings.socket_group.as_deref().map(|group| format!(", group = {}", text(group)));
+    let mode = text(&format!("{:04o}", settings.socket_mode));
+    format!("{{ address = {}, mode = {mode}{} }}", text(&settings.address), group.unwrap_or_default())
 }
 
 fn access_log(target: &AccessLogTarget) -> Option<String> {
@@ -167,31 +175,34 @@ fn access_log(target: &AccessLogTarget) -> Option<String> {
     }
 }
 
-fn tls(settings: &TlsSettings) -> Option<String> {
-    let parts: Vec<String> = [
-        settings.verify.map(|verify| format!("verify = {verify}")),
-        file("ca", settings.ca_cert.as_deref()),
-        file("cert", settings.cert.as_deref()),
-        file("key", settings.key.as_deref()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    match (settings.tls, parts.is_empty()) {
-        (Some(false), _) => Some("false".to_owned()),
-        (tls, true) => tls.map(|tls| tls.to_string()),
-        (_, false) => Some(format!("{{ {} }}", parts.join(", "))),
+/// What is meant, with the files that Docker's variables name.
+fn tls(settings: &TlsSettings, docker: &DockerEnv) -> Option<String> {
+    match TlsIntent::of(settings, docker).ok()? {
+        TlsIntent::Unspecified => None,
+        TlsIntent::ExplicitPlaintext => Some("false".to_owned()),
+        TlsIntent::Tls(ServerFiles { key_pair, client_auth }) => {
+            let ca = match &client_auth {
+                ClientAuth::Required(ca) => file("ca", ca),
+                ClientAuth::None => None,
+            };
+            let verify = Some(format!("verify = {}", ca.is_some()));
+            let parts = [verify, ca, file("cert", &key_pair.cert), file("key", &key_pair.key)];
+            Some(table(parts))
+        }
     }
 }
 
-fn upstream_tls(settings: &UpstreamTlsSettings) -> Option<String> {
-    let parts: Vec<String> = [
-        file("ca", settings.ca_cert.as_deref()),
-        file("cert", settings.cert.as_deref()),
-        file("key", settings.key.as_deref()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    (!parts.is_empty()).then(|| format!("{{ {} }}", parts.join(", ")))
+/// The same of the upstream.
+fn upstream_tls(settings: &Settings, address: &str) -> Option<String> {
+    let address = address.parse().ok()?;
+    let files = of_upstream(&settings.upstream.tls, &address, &settings.docker).ok()??;
+    let key_pair = files.key_pair.as_ref();
+    let cert = key_pair.and_then(|pair| file("cert", &pair.cert));
+    let key = key_pair.and_then(|pair| file("key", &pair.key));
+    Some(table([file("ca", &files.ca), cert, key]))
+}
+
+fn table<const N: usize>(parts: [Option<String>; N]) -> String {
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    format!("{{ {} }}", parts.join(", "))
 }
