@@ -372,7 +372,9 @@ fn of_several_sockets_each_goes_to_the_listener_that_names_it_and_the_rest_to_fd
     command.arg("-l").arg(at("web")).arg("-l").arg(at("api")).arg("-l").arg(format!("127.0.0.1:{port}"));
     command.args(["--fdname", "web:api:tcp", PROGRAM, "-a", "info", "--listen", "fd://,fd://api"]);
     let _running = Running::start(command.arg("--upstream").arg(engine.socket()));
-    until("it listens", || at("api").exists());
+    // In this order they are bound; that a socket's file is there does not mean yet that it listens.
+    ["web", "api"].iter().for_each(|name| crate::support::tools::until_accepting(&at(name)));
+    crate::support::tools::until_listening(port);
     for name in ["api", "web"] {
         assert_eq!(answer(http::connect(&at(name))), "ok", "{name}");
     }
