@@ -189,7 +189,7 @@ fn prepare(
     let admin = match config.admin.as_ref().map(prepare_admin).transpose() {
         Ok(admin) => admin,
         Err(error) => {
-            close_all(listeners);
+            listeners::close_all(listeners);
             return Err(error);
         }
     };
@@ -201,7 +201,7 @@ fn prepare(
     match confine(&config, start_threads) {
         Ok(closer) => Ok(Prepared { config, upstream, listeners, certificates, closer, admin, access_log }),
         Err(error) => {
-            close_all(listeners);
+            listeners::close_all(listeners);
             admin.into_iter().for_each(|admin| admin.bound.close());
             Err(error)
         }
@@ -221,10 +221,6 @@ fn prepare_admin(
     metrics::add_certificates(&mut metrics, certificates);
     metrics::add_logs(&mut metrics, log, access_log);
     PreparedAdmin::bind(config, metrics)
-}
-
-fn close_all(listeners: Vec<PreparedListener>) {
-    listeners.into_iter().for_each(|listener| listener.bound.close());
 }
 
 /// Says what happens to descriptors that clients pass, and starts what that needs.

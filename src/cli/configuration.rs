@@ -12,8 +12,7 @@ pub fn run(command: &ConfigCommand) -> Result<(CommandOutcome, String), CommandE
         ConfigCommand::Check { file } => check(file),
         ConfigCommand::Show { serve } => {
             // What is wrong would be wrong in the file that is printed too.
-            serve.config().map_err(CommandError::Usage)?;
-            let settings = serve.all_settings().map_err(CommandError::Usage)?;
+            let settings = serve.valid_settings().map_err(CommandError::Usage)?;
             Ok((CommandOutcome::Success, file::show(&settings)))
         }
     }

@@ -74,20 +74,27 @@ impl ServeArgs {
     /// Everything that is wrong, in the words of its source.
     pub fn config(&self) -> Result<Config, String> {
         match &self.config.config {
-            None => Config::new(&self.settings(env))
-                .map_err(|problems| describe_each(problems.iter().map(|one| &one.error))),
+            None => config_of_flags(&self.settings(env)),
             Some(path) => self.file(path)?.config(describe).map_err(|error| error.to_string()),
         }
     }
 
-    /// The settings, those of the file if there is one.
+    /// The settings, those of the file if there is one, of which nothing is wrong.
     ///
     /// # Errors
-    /// If the file cannot be read, or has no settings.
-    pub(super) fn all_settings(&self) -> Result<Settings, String> {
+    /// As [`ServeArgs::config`].
+    pub(super) fn valid_settings(&self) -> Result<Settings, String> {
         match &self.config.config {
-            None => Ok(self.settings(env)),
-            Some(path) => Ok(self.file(path)?.settings),
+            None => {
+                let settings = self.settings(env);
+                config_of_flags(&settings)?;
+                Ok(settings)
+            }
+            Some(path) => {
+                let file = self.file(path)?;
+                file.config(describe).map_err(|error| error.to_string())?;
+                Ok(file.settings)
+            }
         }
     }
 
@@ -154,6 +161,14 @@ impl ServeArgs {
             settings.log.level = flags.log.level;
         }
     }
+}
+
+/// What the settings of flags mean.
+///
+/// # Errors
+/// Everything that is wrong, in the words of the command line.
+pub(super) fn config_of_flags(settings: &Settings) -> Result<Config, String> {
+    Config::new(settings).map_err(|problems| describe_each(problems.iter().map(|problem| &problem.error)))
 }
 
 /// The configuration that a program started with this file has, perhaps for another engine.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::error::{ConfigError, ConfigProblem, Scope};
 use super::rights::{all, policy, policy_or_nothing};
 use super::settings::{
-    AdminSettings, ClientSettings, LimitSettings, ListenSetting, ListenerSettings, RightsSettings, Setting,
+    AdminSettings, ClientSettings, LimitSettings, ListenSetting, ListenerSettings, Setting,
 };
 use super::tls::TlsIntent;
 use super::{DEFAULT_LISTEN, DockerEnv, ListenerConfig};
@@ -125,17 +125,9 @@ fn listener_policy(
     }
     let default = default.unwrap_or_else(|errors| {
         note(Scope::Listener(index), errors);
-        nothing(&settings.rights)
+        Policy::nothing(settings.rights.origin.clone())
     });
     Arc::new(ListenerPolicy { rules, default: Arc::new(default) })
-}
-
-fn nothing(settings: &RightsSettings) -> Policy {
-    Policy {
-        acl: crate::policy::Acl::empty(&crate::policy::catalog::ENGINE),
-        view: crate::policy::View::default(),
-        origin: settings.origin.clone(),
-    }
 }
 
 fn client_rule(settings: &ClientSettings) -> Result<ClientRule, Vec<ConfigError>> {

@@ -50,6 +50,13 @@ pub struct Policy {
     pub origin: Origin,
 }
 
+impl Policy {
+    /// The policy that lets through to nothing.
+    pub fn nothing(origin: Origin) -> Self {
+        Self { acl: Acl::empty(&catalog::ENGINE), view: View::default(), origin }
+    }
+}
+
 /// Where a policy is written, so that a hint can say what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use crate::filter::response::Filter;
 use crate::filter::stats::Stats;
 use crate::net::Peer;
-use crate::policy::catalog::ENGINE;
 use crate::policy::clients::{Certificate, ClientRule, Identity};
-use crate::policy::{Acl, ListenerPolicy, Policy, View};
+use crate::policy::{ListenerPolicy, Policy, View};
 use crate::upstream::Upstream;
 
 /// What counts for one client, or for all that the same rule is for.
@@ -43,8 +42,7 @@ impl Rules {
         let clients = listener.rules.iter().map(&mut of_rule).collect();
         let default = ready(&listener.default, None);
         let nothing = || {
-            let acl = Acl::empty(&ENGINE);
-            let policy = Policy { acl, view: View::default(), origin: listener.default.origin.clone() };
+            let policy = Policy::nothing(listener.default.origin.clone());
             ready(&Arc::new(policy), Some("unknown groups".into()))
         };
         let nothing = listener.asks_for_groups().then(nothing);

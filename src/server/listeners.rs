@@ -112,12 +112,17 @@ pub fn bind_all(loaded: Vec<LoadedListener>) -> Result<Vec<PreparedListener>, St
                 PreparedListener { bound, security, index }
             })),
             Err(error) => {
-                listeners.into_iter().for_each(|listener| listener.bound.close());
+                close_all(listeners);
                 return Err(error.into());
             }
         }
     }
     Ok(listeners)
+}
+
+/// Stops listening, and removes the sockets.
+pub fn close_all(listeners: Vec<PreparedListener>) {
+    listeners.into_iter().for_each(|listener| listener.bound.close());
 }
 
 /// How many client connections there may be at one time.

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use super::args::{AdminArgs, AllowArgs, ConfigArgs, LearnArgs, LearnOutput, ServeArgs, ViewArgs};
 use super::env;
-use super::settings::describe_each;
-use super::source::Given;
+use super::source::{Given, config_of_flags};
 use crate::config::{Config, LearntListener, RightsSettings, Settings};
 use crate::policy::Origin;
 use crate::policy::catalog::ENGINE;
@@ -22,8 +21,7 @@ impl LearnArgs {
     /// # Errors
     /// Everything that is wrong, in the words of the command line.
     pub fn config(&self) -> Result<Config, String> {
-        Config::new(&self.settings())
-            .map_err(|problems| describe_each(problems.iter().map(|problem| &problem.error)))
+        config_of_flags(&self.settings())
     }
 
     /// How long to learn; `None` is until a signal to end.

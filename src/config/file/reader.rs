@@ -3,6 +3,8 @@
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::policy::names;
+
 /// What is wrong at which offset of the file.
 pub(super) type Problem = (usize, String);
 
@@ -172,16 +174,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn unknown_key(prefix: &str, given: &str, known: &[&str]) -> String {
-    /// Below this two names have little in common.
-    const SIMILAR: f64 = 0.8;
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(given, name), name))
-        .filter(|(score, _)| *score > SIMILAR)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, name)) => format!("unknown key '{prefix}{given}'; did you mean '{prefix}{name}'?"),
+fn unknown_key(prefix: &str, given: &str, known: &[&'static str]) -> String {
+    match names::similar(given, known).first() {
+        Some(name) => format!("unknown key '{prefix}{given}'; did you mean '{prefix}{name}'?"),
         None => format!("unknown key '{prefix}{given}'; the keys here are {}", known.join(", ")),
     }
 }
