@@ -80,8 +80,12 @@ impl InstalledSignals {
         let (shutdown, reload) = (receiver(&SHUTDOWN)?, receiver(&RELOAD)?);
         let installed = Self { shutdown, reload, report: None, exits_at_once };
         let nobody = Arc::new(AtomicBool::new(false));
-        for signal in IGNORED.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
+        for signal in IGNORED {
             flag::register(signal, Arc::clone(&nobody))?;
+        }
+        for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+            // An emulator keeps some of these for itself (QEMU, Valgrind) and refuses them.
+            let _ = flag::register(signal, Arc::clone(&nobody));
         }
         Ok(installed)
     }
