@@ -47,21 +47,33 @@ impl Client {
     /// Asks and reads the whole answer; gives the length of its body.
     ///
     /// # Errors
-    /// If the connection breaks, or the answer is not a 200 with a length.
+    /// If the connection breaks, or the answer is not a 200 with a length or in chunks.
     pub fn ask(&mut self) -> io::Result<u64> {
         self.stream.write_all(&self.request)?;
         let mut filled = 0;
-        let (head, body) = loop {
+        let head = loop {
             filled += self.read(filled)?;
             if let Some(head) = head_len(&self.buffer[..filled]) {
-                break (head, content_length(&self.buffer[..head])?);
+                break head;
             }
         };
+        if is_chunked(&self.buffer[..head]) {
+            return self.read_chunks(head, filled);
+        }
+        let body = content_length(&self.buffer[..head])?;
         let mut left = (head as u64 + body).saturating_sub(filled as u64);
         while left > 0 {
             left = left.saturating_sub(self.read(0)? as u64);
         }
         Ok(body)
+    }
+
+    /// Reads chunks to the last one; they have to fit the buffer, and to be text that cannot end as they do.
+    fn read_chunks(&mut self, head: usize, mut filled: usize) -> io::Result<u64> {
+        while !self.buffer[head..filled].ends_with(b"\r\n0\r\n\r\n") {
+            filled += self.read(filled)?;
+        }
+        Ok((filled - head) as u64)
     }
 
     fn read(&mut self, from: usize) -> io::Result<usize> {
@@ -134,6 +146,12 @@ pub async fn receive(stream: &mut tokio::net::UnixStream, received: &mut Vec<u8>
 /// The length of the head that has come; `None` if it has not come whole.
 pub fn head_len(received: &[u8]) -> Option<usize> {
     received.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// Whether a 200 comes in chunks.
+fn is_chunked(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    head.starts_with("http/1.1 200") && head.contains("\r\ntransfer-encoding: chunked\r\n")
 }
 
 /// The length of the body behind a head.

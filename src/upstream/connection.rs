@@ -25,7 +25,7 @@ pub trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
 /// The engine never gets a body: there is no type here that could carry one.
-type NoBody = Empty<Bytes>;
+pub type NoBody = Empty<Bytes>;
 
 /// The longest head of an answer, and the most of its body that waits here for a client that reads
 /// slowly, in bytes.
@@ -44,6 +44,12 @@ type Hyper = http1::Connection<TokioIo<Box<dyn IoStream>>, NoBody>;
 /// What moves a connection's bytes, both ways, while it is polled; empty once the connection has ended.
 /// Boxed, because it is large and moves from the pool to an answer and back.
 struct Driver(Option<Box<Hyper>>);
+
+/// An open connection without hyper's part, which takes a small part of the memory.
+pub struct ParkedConnection {
+    stream: Box<dyn IoStream>,
+    stale_check: StaleCheck,
+}
 
 /// An answer whose head is there, with the connection that its body comes over.
 pub struct PendingResponse {
@@ -88,6 +94,14 @@ impl Connection {
         Ok(PendingResponse { response, connection: self })
     }
 
+    /// Gives back the buffers of a connection that is idle; nothing is left if it has ended, or anything has
+    /// come that nobody asked for.
+    pub fn park(self) -> Option<ParkedConnection> {
+        let parts = self.driver.0?.into_parts();
+        let (stream, stale_check) = (parts.io.into_inner(), self.stale_check);
+        parts.read_buf.is_empty().then_some(ParkedConnection { stream, stale_check })
+    }
+
     /// The next frame of the answer that is being given.
     pub fn poll_frame(
         &mut self,
@@ -107,6 +121,16 @@ impl Connection {
     pub fn poll_reusable(&mut self) -> bool {
         self.driver.drive(&mut noop_context());
         self.is_reusable()
+    }
+}
+
+impl ParkedConnection {
+    /// Makes it one again that can carry a request.
+    ///
+    /// # Errors
+    /// If hyper cannot.
+    pub async fn resume(self) -> hyper::Result<Connection> {
+        Connection::handshake(self.stream, self.stale_check).await
     }
 }
 

@@ -9,7 +9,7 @@ mod stale;
 mod stats;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
@@ -157,7 +157,7 @@ impl Upstream {
 
     /// Closes connections that nobody used for a while.
     pub fn evict_idle(&self) {
-        self.pool.evict_idle();
+        self.pool.evict_idle(Instant::now());
     }
 
     async fn send(

@@ -1,6 +1,7 @@
 //! What an allowed answer is made of reaches the client as the engine sent it.
 
 use std::io::{Read, Write};
+use std::sync::Barrier;
 use std::time::Duration;
 
 use crate::support::engine::Engine;
@@ -39,6 +40,29 @@ fn connections_are_reused_on_both_sides() {
     }
     assert_eq!(mock.heads().len(), 100);
     assert_eq!(mock.connections(), 1);
+}
+
+#[test]
+fn as_many_connections_to_the_engine_are_kept_as_were_in_use_at_once() {
+    const CLIENTS: usize = 200;
+    let all_asked = Barrier::new(CLIENTS);
+    let mock = Mock::new(move |mut connection| {
+        while connection.read_head().is_some() {
+            all_asked.wait();
+            connection.send(OK);
+        }
+    });
+    let proxy = Proxy::builder(mock.socket()).allow("info").args(["--client-share", "100"]).start();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(proxy.socket())).collect();
+    for _ in 0..3 {
+        for client in &mut clients {
+            client.write_all(GET_INFO).unwrap();
+        }
+        for client in &mut clients {
+            read_until(client, |all| all.ends_with(b"\r\n\r\nok"));
+        }
+    }
+    assert_eq!((mock.heads().len(), mock.connections()), (3 * CLIENTS, CLIENTS));
 }
 
 #[test]
