@@ -214,6 +214,7 @@ static DENIED: &[DeniedPath] = &[
     DeniedPath { path: "/debug/{*rest}", why: "it hands out the engine's own memory and profiles" },
     DeniedPath { path: "/session", why: "it turns the connection into a tunnel" },
     DeniedPath { path: "/grpc", why: "it turns the connection into a tunnel" },
+    DeniedPath { path: "/libpod/{*rest}", why: "it is Podman's own API; clients are to use the Docker-compatible one" },
 ];
 
 impl Catalog {

@@ -8,7 +8,7 @@ use http::Method;
 use crate::support::library::{Acl, CONSUMERS, ENGINE, Reason, Verdict, allow_everything, example, names};
 
 /// Not operations of the published API, but answered by engines, and refused here.
-const UNPUBLISHED: [&str; 3] = ["/debug/{*rest}", "/session", "/grpc"];
+const UNPUBLISHED: [&str; 4] = ["/debug/{*rest}", "/session", "/grpc", "/libpod/{*rest}"];
 
 fn reason(acl: &Acl, method: &Method, path: &str) -> Reason {
     match acl.authorize(method, path, None) {

@@ -100,6 +100,8 @@ fn what_looks_like_an_endpoint_and_is_none_is_404() {
         "/v.1/info",
         "/V1.41/info",
         "/libpod/info",
+        "/v4.0.0/libpod/containers/json",
+        "/libpod/images/x%2Fy/json",
         "/services/a/b",
         "/containers/json/",
         "/info/",

@@ -31,6 +31,11 @@ fn over_http_1_1_they_are_the_engine_s_own_form_of_an_error() {
             "GET /swarm/unlockkey",
             "404 page not found: this path is never allowed: it hands out the swarm's unlock key",
         ),
+        (
+            "GET /v4.0.0/libpod/containers/json",
+            "404 page not found: this path is never allowed: it is Podman's own API; clients are to use the \
+             Docker-compatible one",
+        ),
         ("POST /info", "400 Bad request ; only GET allowed: docker-proxy-acl passes no other method on"),
         ("GET /a/../b", "400 Bad request ; the path has a dot segment"),
         ("GET ftp://x/", "400 Bad Request ; the request's target is neither a path nor an http URL"),
