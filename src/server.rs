@@ -172,6 +172,7 @@ fn prepare(
     signals: &InstalledSignals,
     log: &Log,
 ) -> Result<Prepared, StartError> {
+    startup::log_upstream(&config);
     startup::log_allowed(&config.listeners);
     startup::log_views(&config.listeners);
     let upstream = Arc::new(Upstream::new(&config.upstream).map_err(StartError::UpstreamTls)?);

@@ -17,8 +17,8 @@ use tokio::net::{TcpStream, UnixStream};
 use super::args::{Cli, ConfigArgs, ListenArgs, ServeArgs, UpstreamArgs};
 use super::settings::{describe, describe_each};
 use super::{CommandError, CommandOutcome, source};
-use crate::config;
 use crate::config::settings::DockerEnv;
+use crate::config::{self, UpstreamSource};
 use crate::http1::health_probe;
 use crate::net::{Address, ListenAddress};
 use crate::upstream::connection::IoStream;
@@ -32,6 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 struct Target {
     listeners: Vec<Address>,
     upstream: UpstreamConfig,
+    upstream_source: UpstreamSource,
     /// A process that would have said something else.
     disbelieved: Option<Disbelieved>,
 }
@@ -49,8 +50,8 @@ struct Disbelieved(u32);
 enum Unhealthy {
     #[error("unhealthy: no answer on the listener {0}: {1}")]
     Listener(Address, io::Error),
-    #[error("unhealthy: no answer from the engine at {0}: {1}")]
-    Engine(Address, String),
+    #[error("unhealthy: no answer from the engine at {0} ({1}): {2}")]
+    Engine(Address, UpstreamSource, String),
 }
 
 /// Asks what the flags name; without any, what the running docker-proxy-acl next to this one was started
@@ -66,8 +67,12 @@ pub fn run(
     let runtime = runtime.map_err(|error| CommandError::Failed(error.to_string()))?;
     Ok(match runtime.block_on(target.check()) {
         Ok(()) => {
-            let listeners = target.listeners.len();
-            (CommandOutcome::Success, format!("healthy: {listeners} listener(s) and the engine answer\n"))
+            let Target { listeners, upstream, upstream_source, .. } = &target;
+            let (listeners, engine) = (listeners.len(), &upstream.address);
+            let text = format!(
+                "healthy: {listeners} listener(s) and the engine at {engine} ({upstream_source}) answer\n"
+            );
+            (CommandOutcome::Success, text)
         }
         Err(unhealthy) => (
             CommandOutcome::Failure,
@@ -102,13 +107,20 @@ impl Target {
         if let Some(file) = &config.config {
             let config = source::config_of_file(file, upstream.upstream.as_deref())?;
             let listeners = config.listeners.iter().map(|listener| listener.addr.address()).collect();
-            return Ok(Self { listeners: addresses(listeners)?, upstream: config.upstream, disbelieved });
+            return Ok(Self {
+                listeners: addresses(listeners)?,
+                upstream: config.upstream,
+                upstream_source: config.upstream_source,
+                disbelieved,
+            });
         }
         let listeners = config::listen_addresses(&listen.settings());
         let upstream = config::upstream(&upstream.settings(), &DockerEnv::read(env));
+        let (upstream, upstream_source) = upstream.map_err(|error| describe(&error))?;
         Ok(Self {
             listeners: addresses(listeners.map_err(|errors| describe_each(&errors))?)?,
-            upstream: upstream.map_err(|error| describe(&error))?,
+            upstream,
+            upstream_source,
             disbelieved,
         })
     }
@@ -122,9 +134,10 @@ impl Target {
                 return Err(Unhealthy::Listener(listener.clone(), error));
             }
         }
-        ping_engine(&self.upstream)
-            .await
-            .map_err(|problem| Unhealthy::Engine(self.upstream.address.clone(), problem))
+        ping_engine(&self.upstream).await.map_err(|problem| {
+            let (address, source) = (self.upstream.address.clone(), self.upstream_source.clone());
+            Unhealthy::Engine(address, source, problem)
+        })
     }
 }
 

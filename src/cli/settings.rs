@@ -171,7 +171,7 @@ pub(super) fn describe(error: &ConfigError) -> String {
 fn flag(setting: Setting) -> String {
     match setting {
         Setting::Allow => "-a".to_owned(),
-        Setting::DockerHost => setting.to_string(),
+        Setting::DockerHost | Setting::ContainerHost => setting.to_string(),
         _ => format!("--{setting}"),
     }
 }

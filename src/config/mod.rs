@@ -6,6 +6,7 @@ mod listeners;
 mod rights;
 pub mod settings;
 mod tls;
+mod upstream;
 pub mod values;
 
 use std::num::NonZeroUsize;
@@ -20,6 +21,7 @@ pub use settings::{
     ClientSettings, DockerEnv, ListenSetting, ListenerSettings, RightsSettings, SandboxMode, Setting,
     Settings, UpstreamSettings, ViewSettings,
 };
+pub use upstream::UpstreamSource;
 
 use crate::admin::AdminConfig;
 use crate::http1::synthetic::ErrorPolicy;
@@ -36,6 +38,7 @@ pub use crate::telemetry::log::{LogConfig, LogFormat, LogLevel};
 use crate::tls::{ClientFiles, ServerFiles};
 use crate::upstream::UpstreamConfig;
 use listeners::{Common, duplicates, listeners};
+use upstream::{Located, locate};
 
 /// Everything that the proxy needs to know.
 #[derive(Debug, Clone)]
@@ -44,6 +47,8 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// The engine behind them all.
     pub upstream: UpstreamConfig,
+    /// Where its address comes from.
+    pub upstream_source: UpstreamSource,
     /// Where the operator's listener listens; `None` is nowhere.
     pub admin: Option<AdminConfig>,
     /// Who it becomes once its listeners are bound; `None` is who started it.
@@ -108,8 +113,6 @@ impl ListenerConfig {
 
 /// Where the socket is if nothing is set.
 pub const DEFAULT_LISTEN: &str = "unix:///tmp/docker-proxy-acl/docker.sock";
-/// Where the engine is if nothing is set, `DOCKER_HOST` included.
-pub const DEFAULT_UPSTREAM: &str = "unix:///var/run/docker.sock";
 
 impl Config {
     /// What settings mean.
@@ -118,11 +121,12 @@ impl Config {
     /// Everything that is wrong, each with its part of the settings, its name and the way out.
     pub fn new(settings: &Settings) -> Result<Self, Vec<ConfigProblem>> {
         users::read_names();
+        upstream::look_ahead(&settings.docker);
         let mut problems = Vec::new();
         let mut note = |error| problems.push(ConfigProblem { scope: Scope::Global, error });
-        let upstream = upstream(&settings.upstream, &settings.docker).map_err(&mut note);
+        let engine = upstream(&settings.upstream, &settings.docker).map_err(&mut note);
         let user = settings.user.as_deref().map(run_as).transpose().map_err(&mut note);
-        let (Ok(upstream), Ok(user)) = (upstream, user) else { return Err(problems) };
+        let (Ok((upstream, upstream_source)), Ok(user)) = (engine, user) else { return Err(problems) };
         let admin = settings.admin.as_ref().map(|admin| listeners::admin(admin, &upstream.address, user));
         let admin = admin.and_then(|admin| admin.map_err(&mut note).ok());
         let common = Common { upstream: &upstream.address, user, docker: &settings.docker };
@@ -137,6 +141,7 @@ impl Config {
             listeners: listeners.into_iter().flatten().collect(),
             admin,
             upstream,
+            upstream_source,
             user,
             sandbox: settings.sandbox,
             shutdown_timeout: settings.shutdown_timeout,
@@ -226,18 +231,19 @@ fn directories(file: &Path) -> Vec<PathBuf> {
     [named, real, of_link].into_iter().flatten().collect()
 }
 
-/// Where the engine is and how long it may take.
+/// Where the engine is, how long it may take, and where its address comes from.
 ///
 /// # Errors
 /// If the address is invalid, or its TLS does not fit together.
-pub fn upstream(settings: &UpstreamSettings, docker: &DockerEnv) -> Result<UpstreamConfig, ConfigError> {
-    let given = settings.address.as_deref().map(|address| (address, Setting::Upstream));
-    let from_env = docker.host.as_deref().map(|host| (host, Setting::DockerHost));
-    let (text, setting) = given.or(from_env).unwrap_or((DEFAULT_UPSTREAM, Setting::Upstream));
-    let address: Address = text.parse().map_err(|error| ConfigError::Address(setting, error))?;
-    let timeout = settings.response_header_timeout;
+pub fn upstream(
+    settings: &UpstreamSettings,
+    docker: &DockerEnv,
+) -> Result<(UpstreamConfig, UpstreamSource), ConfigError> {
+    let Located { address, source } = locate(settings, docker);
+    let address: Address = address.parse().map_err(|error| ConfigError::Address(source.setting(), error))?;
+    let timeout = Some(settings.response_header_timeout).filter(|time| !time.is_zero());
     let tls = tls::of_upstream(&settings.tls, &address, docker)?;
-    Ok(UpstreamConfig { address, response_header_timeout: Some(timeout).filter(|time| !time.is_zero()), tls })
+    Ok((UpstreamConfig { address, response_header_timeout: timeout, tls }, source))
 }
 
 /// The user that `NAME|UID[:GROUP|GID]` stands for.

@@ -156,7 +156,7 @@ pub struct TlsSettings {
 /// The engine.
 #[derive(Debug, Clone)]
 pub struct UpstreamSettings {
-    /// Its address; `None` is `DOCKER_HOST`, else the default.
+    /// Its address; `None` is what Docker's and Podman's variables say, else where a socket is found.
     pub address: Option<String>,
     /// How long the head of a bounded answer may take; zero is without limit.
     pub response_header_timeout: Duration,
@@ -207,11 +207,16 @@ pub enum SandboxMode {
     Disabled,
 }
 
-/// The environment variables that the Docker CLI reads too; empty ones are `None`.
+/// The environment variables that Docker's and Podman's clients read too; empty ones are `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DockerEnv {
     /// `DOCKER_HOST`.
     pub host: Option<String>,
+    /// Podman's `CONTAINER_HOST`.
+    pub container_host: Option<String>,
+    /// `XDG_RUNTIME_DIR`, where engines without root have their sockets; one that is not absolute does not count
+    /// (XDG Base Directory Specification).
+    pub runtime_dir: Option<PathBuf>,
     /// `DOCKER_TLS_VERIFY`.
     pub tls_verify: Option<String>,
     /// `DOCKER_CERT_PATH`.
@@ -226,6 +231,8 @@ impl DockerEnv {
         let set = |name| env(name).filter(|value| !value.is_empty());
         Self {
             host: set("DOCKER_HOST"),
+            container_host: set("CONTAINER_HOST"),
+            runtime_dir: set("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()),
             tls_verify: set("DOCKER_TLS_VERIFY"),
             cert_path: set("DOCKER_CERT_PATH").map(PathBuf::from),
             home: set("HOME").map(PathBuf::from),
@@ -284,6 +291,8 @@ pub enum Setting {
     Upstream,
     /// The same, from Docker's environment variable.
     DockerHost,
+    /// The same, from Podman's.
+    ContainerHost,
     /// The CAs of the engine's certificate.
     UpstreamTlsCaCert,
     /// The proxy's certificate for the engine.
@@ -321,6 +330,7 @@ impl Setting {
             Self::TlsKey => "tlskey",
             Self::Upstream => "upstream",
             Self::DockerHost => "DOCKER_HOST",
+            Self::ContainerHost => "CONTAINER_HOST",
             Self::UpstreamTlsCaCert => "upstream-tlscacert",
             Self::UpstreamTlsCert => "upstream-tlscert",
             Self::UpstreamTlsKey => "upstream-tlskey",

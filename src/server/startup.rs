@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::listeners::PreparedListener;
-use crate::config::ListenerConfig;
+use crate::config::{Config, ListenerConfig};
 use crate::inbound::ListenerSecurity;
 use crate::net::BoundListener;
 use crate::policy::redaction::Class;
@@ -19,6 +19,11 @@ pub fn log_allowed(listeners: &[ListenerConfig]) {
     for name in unique(endpoints.filter(|row| row.hands_out_files).map(|row| row.name)) {
         tracing::warn!(name, "this name hands out file contents");
     }
+}
+
+/// Says where the engine is, and how that is known.
+pub fn log_upstream(config: &Config) {
+    tracing::info!(from = config.upstream_source.to_string(), "The engine is at {}", config.upstream.address);
 }
 
 /// Says what it means that it is learnt what clients need.

@@ -327,6 +327,12 @@ const EVERY_FLAG: &[&str] = &[
     "debug",
 ];
 
+/// A shown configuration without what it says of where the engine's address comes from: a file that names it is that.
+fn without_source(shown: &str) -> String {
+    let (first, rest) = shown.split_once('\n').unwrap();
+    format!("{}\n{rest}", first.split_once(" # ").map_or(first, |(line, _)| line))
+}
+
 #[cfg(feature = "tls")]
 #[test]
 fn a_shown_configuration_is_a_file_that_means_the_same() {
@@ -341,7 +347,7 @@ fn a_shown_configuration_is_a_file_that_means_the_same() {
         let again = File::new(&text).run(&["config", "show", "--config"]);
         assert_eq!(
             String::from_utf8(again.stdout).unwrap(),
-            text,
+            without_source(&text),
             "{:?}",
             String::from_utf8_lossy(&again.stderr)
         );
@@ -364,7 +370,7 @@ fn what_docker_s_variables_say_is_in_a_shown_configuration_too() {
     let (ca, cert, key) = (alice.ca(), alice.cert(), alice.key());
     let (ca, cert, key) = (ca.display(), cert.display(), key.display());
     for line in [
-        r#"upstream = "tcp://localhost:1""#.to_owned(),
+        r#"upstream = "tcp://localhost:1" # DOCKER_HOST"#.to_owned(),
         format!(r#"upstream_tls = {{ ca = "{ca}", cert = "{cert}", key = "{key}" }}"#),
         format!(r#"tls = {{ verify = false, cert = "{cert}", key = "{key}" }}"#),
     ] {
@@ -383,7 +389,7 @@ fn the_operator_s_socket_keeps_its_permissions_in_the_file() {
         "{text}"
     );
     let again = File::new(&text).run(&["config", "show", "--config"]);
-    assert_eq!(String::from_utf8(again.stdout).unwrap(), text);
+    assert_eq!(String::from_utf8(again.stdout).unwrap(), without_source(&text));
     assert!(
         problem(&format!("admin = 7\n{GOOD}")).contains("1:9: 'admin' takes an address, or a table with one")
     );

@@ -156,7 +156,7 @@ fn describe(error: &ConfigError) -> String {
 
 fn spelled(setting: Setting) -> &'static str {
     match setting {
-        Setting::DockerHost => "DOCKER_HOST",
+        Setting::DockerHost | Setting::ContainerHost => setting.name(),
         _ => schema::key(setting),
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn key(setting: Setting) -> &'static str {
         Setting::TlsCaCert => "tls.ca",
         Setting::TlsCert => "tls.cert",
         Setting::TlsKey => "tls.key",
-        Setting::Upstream | Setting::DockerHost => "upstream",
+        Setting::Upstream | Setting::DockerHost | Setting::ContainerHost => "upstream",
         Setting::UpstreamTlsCaCert => "upstream_tls.ca",
         Setting::UpstreamTlsCert => "upstream_tls.cert",
         Setting::UpstreamTlsKey => "upstream_tls.key",

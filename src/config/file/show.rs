@@ -9,7 +9,8 @@ use super::super::settings::{
     Settings, TlsSettings,
 };
 use super::super::tls::{TlsIntent, of_upstream};
-use super::super::{DEFAULT_LISTEN, DEFAULT_UPSTREAM};
+use super::super::upstream::locate;
+use super::super::{DEFAULT_LISTEN, Setting, UpstreamSource};
 use super::schema::{ERRORS, LOG_FORMATS, LOG_LEVELS};
 use crate::telemetry::access_log_writer::AccessLogTarget;
 use crate::tls::{ClientAuth, ServerFiles};
@@ -17,11 +18,10 @@ use crate::tls::{ClientAuth, ServerFiles};
 /// All settings, the defaults too, as the text of a file.
 pub fn show(settings: &Settings) -> String {
     let mut page = Page::default();
-    let docker_host = settings.docker.host.as_deref();
-    let upstream = settings.upstream.address.as_deref().or(docker_host).unwrap_or(DEFAULT_UPSTREAM);
-    page.line("upstream", text(upstream));
+    let upstream = locate(&settings.upstream, &settings.docker);
+    page.line("upstream", with_source(text(&upstream.address), &upstream.source));
     page.line("upstream_timeout", time(settings.upstream.response_header_timeout));
-    page.some("upstream_tls", upstream_tls(settings, upstream));
+    page.some("upstream_tls", upstream_tls(settings, &upstream.address));
     page.some("admin", settings.admin.as_ref().map(admin));
     page.some("user", settings.user.as_deref().map(text));
     page.line("sandbox", (settings.sandbox == SandboxMode::Enabled).to_string());
@@ -137,6 +137,14 @@ impl Page {
         if !values.is_empty() {
             self.line(key, texts(values));
         }
+    }
+}
+
+/// The engine's address, and what it comes from if nobody wrote it as this setting.
+fn with_source(address: String, source: &UpstreamSource) -> String {
+    match source {
+        UpstreamSource::Setting(Setting::Upstream) => address,
+        UpstreamSource::Setting(_) | UpstreamSource::Place(_) => format!("{address} # {source}"),
     }
 }
 

@@ -51,9 +51,14 @@ pub fn program() -> Command {
 impl Proxy {
     /// A proxy that listens in a directory of its own, in front of `upstream`, and logs all that it does.
     pub fn builder(upstream: &Path) -> Builder {
+        Self::without_upstream().upstream(upstream)
+    }
+
+    /// The same, but that it has to find out by itself where the engine is.
+    pub fn without_upstream() -> Builder {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("acl/docker.sock");
-        Self::builder_in(directory, socket.clone(), socket.to_str().unwrap(), upstream)
+        Self::builder_in(directory, socket.clone(), socket.to_str().unwrap())
     }
 
     /// The same, but that it learns what its clients need.
@@ -69,24 +74,29 @@ impl Proxy {
     pub fn inheriting(upstream: &Path, socket: impl Into<OwnedFd>, listen: &str) -> Builder {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("none.sock");
-        Self::builder_in(directory, path, listen, upstream).passing(socket)
+        Self::builder_in(directory, path, listen).upstream(upstream).passing(socket)
     }
 
-    fn builder_in(directory: tempfile::TempDir, socket: PathBuf, listen: &str, upstream: &Path) -> Builder {
+    fn builder_in(directory: tempfile::TempDir, socket: PathBuf, listen: &str) -> Builder {
         machine::raise_descriptor_limit();
         let mut command = program();
-        command.args(["--listen", listen]).arg("--upstream").arg(upstream);
+        command.args(["--listen", listen]);
         Builder { command, directory, socket, log_level: "trace" }
     }
 
     /// A proxy with this configuration file, in which `{socket}` and `{dir}` are a socket of its own and the
     /// directory that any user may look into.
     pub fn with_file(upstream: &Path, text: &str) -> Builder {
+        Self::with_file_alone(text).upstream(upstream)
+    }
+
+    /// The same, without a flag beside the file.
+    pub fn with_file_alone(text: &str) -> Builder {
         machine::raise_descriptor_limit();
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let mut command = program();
-        command.arg("--upstream").arg(upstream).arg("--config").arg(directory.path().join(FILE));
+        command.arg("--config").arg(directory.path().join(FILE));
         let socket = directory.path().join("acl/docker.sock");
         let builder = Builder { command, directory, socket, log_level: "trace" };
         write_file(builder.directory.path(), text);
@@ -196,6 +206,11 @@ impl Proxy {
 }
 
 impl Builder {
+    fn upstream(mut self, engine: &Path) -> Self {
+        self.command.arg("--upstream").arg(engine);
+        self
+    }
+
     /// Allows these names.
     pub fn allow(mut self, names: &str) -> Self {
         self.command.args(["-a", names]);

@@ -18,8 +18,9 @@ pub fn stdout(output: Output) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Takes Docker's variables, and the program's own, out of what a command inherits.
+/// Takes the variables that say where an engine is, and the program's own, out of what a command inherits.
 pub fn without_docker_variables(mut command: Command) -> Command {
+    command.env_remove("CONTAINER_HOST").env_remove("XDG_RUNTIME_DIR");
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
         command.env_remove(name);
     }
