@@ -11,7 +11,7 @@ use crate::support::process::signal;
 use crate::support::tools::{stdout, until_accepting};
 use crate::support::until;
 
-const IMAGE: &str = "docker-proxy-acl";
+pub const IMAGE: &str = "docker-proxy-acl";
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -80,7 +80,7 @@ fn run_with_only_docker(engine: &Engine) {
 
 /// The engine with the image, built once: which takes every processor for minutes, and each test of it
 /// makes containers.
-fn engine_with_image() -> (Engine, RwLockReadGuard<'static, ()>) {
+pub fn engine_with_image() -> (Engine, RwLockReadGuard<'static, ()>) {
     static BUILT: OnceLock<()> = OnceLock::new();
     let machine = machine::disturbing();
     let engine = Engine::shared();

@@ -80,3 +80,5 @@ mod from_another_machine;
 mod image;
 mod layering;
 mod promises;
+#[cfg(feature = "tls")]
+mod stack;

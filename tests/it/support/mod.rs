@@ -14,6 +14,8 @@ pub mod library;
 pub mod lingering;
 pub mod load;
 pub mod machine;
+#[cfg(feature = "tls")]
+pub mod machines;
 pub mod metrics;
 pub mod mock;
 pub mod process;
