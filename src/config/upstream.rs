@@ -81,8 +81,9 @@ fn written(settings: &UpstreamSettings, docker: &DockerEnv) -> Option<Located> {
         (&docker.host, Setting::DockerHost),
         (&docker.container_host, Setting::ContainerHost),
     ];
-    let (address, setting) = all.into_iter().find(|(address, _)| address.is_some())?;
-    Some(Located { address: address.clone()?, source: UpstreamSource::Setting(setting) })
+    all.into_iter().find_map(|(address, setting)| {
+        Some(Located { address: address.clone()?, source: UpstreamSource::Setting(setting) })
+    })
 }
 
 /// The first socket that can be connected to; else the first that is there, so that the error is about it; else the
@@ -98,6 +99,11 @@ fn first_socket(seen: &[Seen; PLACES.len()]) -> Located {
     let names = PLACES.iter().map(|place| place.name);
     let passed_over = names.zip(seen.iter().cloned()).take(socket.unwrap_or(PLACES.len())).collect();
     Located { address, source: UpstreamSource::Place(Looked { taken: PLACES[taken].name, passed_over }) }
+}
+
+/// Looks at the places, for when they are asked for later.
+pub(super) fn look_ahead(docker: &DockerEnv) {
+    look_once(docker.runtime_dir.as_deref());
 }
 
 /// What is at the places, looked at when the configuration is first read: a reload, in the sandbox and perhaps as
@@ -122,11 +128,6 @@ fn look(path: PathBuf) -> Seen {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Seen::PermissionDenied(path),
         Err(_) => Seen::Missing,
     }
-}
-
-/// Looks at the places, for when they are asked for later.
-pub(super) fn look_ahead(docker: &DockerEnv) {
-    look_once(docker.runtime_dir.as_deref());
 }
 
 impl UpstreamSource {
