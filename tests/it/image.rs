@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{OnceLock, RwLockReadGuard};
 
-use crate::support::engine::{Engine, docker_command};
+use crate::support::engine::{Engine, docker_cli, docker_command};
 use crate::support::http;
 use crate::support::machine;
 use crate::support::process::signal;
-use crate::support::tools::{stdout, until_accepting};
+use crate::support::tools::{stdout, until_accepting, without_docker_variables};
 use crate::support::until;
 
 pub const IMAGE: &str = "docker-proxy-acl";
@@ -49,14 +49,26 @@ fn path_without_cargo(directory: &Path) -> PathBuf {
     bin
 }
 
+/// Makes the engine that of the Docker CLI's context, as rootless Docker has it.
+fn use_in_context(engine: &Engine, config: &Path) {
+    for words in [
+        &["create", "here", "--docker", &format!("host=unix://{}", engine.socket().display())][..],
+        &["use", "here"],
+    ] {
+        let mut docker = docker_cli();
+        docker.env("DOCKER_CONFIG", config).arg("context").args(words);
+        stdout(docker.output().unwrap());
+    }
+}
+
 /// Runs `./run` with only Docker at hand until it listens; the image is there afterwards.
 fn run_with_only_docker(engine: &Engine) {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("docker.sock");
-    let mut run = Command::new(project().join("run"))
+    use_in_context(engine, directory.path());
+    let mut run = without_docker_variables(Command::new(project().join("run")))
         .args(["-a", "version"])
         .env("PATH", path_without_cargo(directory.path()))
-        .env("DOCKER_HOST", format!("unix://{}", engine.socket().display()))
         .env("DOCKER_CONFIG", directory.path())
         .env("SOCKET_DIR", directory.path())
         .env("BUILDER", "builder")
