@@ -35,9 +35,10 @@ class Bench:
 
     # 3
 
-    def latency(self, where, path):
-        """Quantiles in microseconds at 2,000 requests/s, corrected for coordinated omission."""
-        figures = self._load("latency", where, path, "--seconds", str(3 * self.scale))
+    def latency(self, where, path, rate=2000, connections=16, seconds=3):
+        """Quantiles in microseconds at so many requests/s, corrected for coordinated omission."""
+        plan = {"rate": rate, "connections": connections, "seconds": seconds * self.scale}
+        figures = self._load("latency", where, path, *(f"--{name}={value}" for name, value in plan.items()))
         return {name: figures[name] for name in ("p50", "p99", "p99.9")}
 
     # 9
