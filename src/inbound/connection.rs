@@ -34,8 +34,9 @@ use crate::telemetry::access_log::{AccessLogEntry, Client, Ended, Outcome};
 use crate::telemetry::metrics::Limit;
 
 /// How long a connection must have been without a request until hyper is dropped. To have it back costs
-/// a small part of a request (benches/README.md), and soon dropped means that its memory serves others.
-const IDLE_BEFORE_PARK: Duration = Duration::from_millis(20);
+/// a small part of a request (benches/README.md), and soon dropped means that its memory serves others, before
+/// what stays of new clients is strewn among the buffers of many that have only just asked.
+const IDLE_BEFORE_PARK: Duration = Duration::from_millis(4);
 /// How soon to look again at a connection in the middle of an answer, or of a flush.
 const RESPONDING_INTERVAL: Duration = Duration::from_millis(500);
 /// How soon to look again at a connection with an answer that may never end.
