@@ -145,7 +145,7 @@ fn public_directory() -> (tempfile::TempDir, PathBuf) {
     set_mode(directory.path(), 0o755);
     let copy = directory.path().join("docker-proxy-acl");
     // By cp: a file that this process wrote could be open in a child of another test, and not start.
-    assert!(Command::new("cp").arg(PROGRAM).arg(&copy).status().unwrap().success());
+    assert!(Command::new("cp").arg(PROGRAM.as_str()).arg(&copy).status().unwrap().success());
     (directory, copy)
 }
 

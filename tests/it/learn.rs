@@ -475,7 +475,7 @@ fn a_script_with_curl_runs_with_what_was_learnt_of_it() {
 
 #[test]
 fn the_program_that_is_tried_has_the_command() {
-    let help = stdout(Command::new(PROGRAM).args(["learn", "--help"]).output().unwrap());
+    let help = stdout(Command::new(PROGRAM.as_str()).args(["learn", "--help"]).output().unwrap());
     for flag in
         ["--output", "--seconds", "--include-files", "--listen", "--upstream", "--user", "--tlsverify"]
     {

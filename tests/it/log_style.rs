@@ -14,7 +14,8 @@ fn on_a_terminal(variables: &[(&str, &str)]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("docker.sock");
     let command = format!(
-        "exec {PROGRAM} -a info --listen {} --upstream {}",
+        "exec {} -a info --listen {} --upstream {}",
+        PROGRAM.as_str(),
         socket.display(),
         engine.socket().display()
     );

@@ -61,7 +61,7 @@ fn there_is_no_moment_of_wider_permissions() {
     let trace = directory.with_extension("trace");
     let mut command = std::process::Command::new("strace");
     command.args(["-f", "-e", "trace=umask,bind,chmod,fchmodat,chown,lchown,fchownat", "-o"]).arg(&trace);
-    command.arg(PROGRAM).args(["-a", "info", "--upstream"]).arg(engine.socket());
+    command.arg(PROGRAM.as_str()).args(["-a", "info", "--upstream"]).arg(engine.socket());
     command.arg("--listen").arg(builder.socket());
     let mut child = command.stdout(std::process::Stdio::null()).spawn().expect("strace runs");
     until("it listens", || builder.socket().exists() && mode(builder.socket()) == 0o660);

@@ -190,7 +190,7 @@ fn start_up_without(call: libc::c_long) -> (String, String) {
     let directory = tempfile::tempdir().unwrap();
     let socket = |name: &str| directory.path().join(name);
     let mut child = Command::new(attempt_program())
-        .args(["without", &call.to_string(), PROGRAM, "-a", "version"])
+        .args(["without", &call.to_string(), PROGRAM.as_str(), "-a", "version"])
         .arg("--listen")
         .arg(socket("docker.sock"))
         .arg("--upstream")

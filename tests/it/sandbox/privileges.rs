@@ -176,7 +176,7 @@ fn who_is_not_root_cannot_become_another() {
     // The build's own directory may be closed to that user.
     let copy = directory.path().join("docker-proxy-acl");
     // By cp: a file that this process wrote could be open in a child of another test, and not start.
-    assert!(std::process::Command::new("cp").arg(PROGRAM).arg(&copy).status().unwrap().success());
+    assert!(std::process::Command::new("cp").arg(PROGRAM.as_str()).arg(&copy).status().unwrap().success());
     let output = std::process::Command::new(copy)
         .args(["-a", "info", "--user", "12345", "--listen"])
         .arg(directory.path().join("docker.sock"))

@@ -52,7 +52,7 @@ impl Machines {
 
     /// A script to run there, in the project's directory.
     pub fn shell(&self, script: &str) -> Command {
-        let program = Path::new(PROGRAM).parent().unwrap();
+        let program = Path::new(PROGRAM.as_str()).parent().unwrap();
         let script = format!("cd {}\n{script}", env!("CARGO_MANIFEST_DIR"));
         let mut shell = Command::new("nsenter");
         shell

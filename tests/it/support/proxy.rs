@@ -7,15 +7,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::JoinHandle;
 
 use super::http::{self, Response};
 use super::tools::without_docker_variables;
 use super::{eventually, machine, process, until};
 
-/// Where the program is.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_docker-proxy-acl");
+/// Where the program is: the one that was built with the tests, or what `TEST_PROGRAM` names, such as a script that
+/// runs one of another processor.
+pub static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+    std::env::var("TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_docker-proxy-acl").to_owned())
+});
 
 /// What it answers by itself over HTTP/1.0 to another method than `GET`, and to what is not allowed. Over
 /// HTTP/1.1 its messages begin with the same words.
@@ -43,7 +46,7 @@ pub struct Builder {
 
 /// The program, with an environment that no flag leaks in from.
 pub fn program() -> Command {
-    let mut command = without_docker_variables(Command::new(PROGRAM));
+    let mut command = without_docker_variables(Command::new(PROGRAM.as_str()));
     command.stdin(Stdio::null());
     command
 }

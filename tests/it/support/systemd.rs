@@ -40,7 +40,7 @@ impl Systemd {
         let cgroup = new_cgroup();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/boot-systemd");
         let mut command = Command::new(script);
-        command.arg(&cgroup).arg(at("root")).arg(at("etc")).arg(PROGRAM);
+        command.arg(&cgroup).arg(at("root")).arg(at("etc")).arg(PROGRAM.as_str());
         command.arg(engine.socket().parent().unwrap()).stdin(Stdio::null()).stdout(Stdio::null());
         let mut unshare = command.spawn().unwrap();
         let init = eventually("systemd is started", || {

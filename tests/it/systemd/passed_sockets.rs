@@ -238,7 +238,7 @@ fn a_socket_that_no_listener_takes_is_an_error_that_says_how_it_would_be_taken()
 fn without_any_socket_it_says_where_they_come_from() {
     let engine = Mock::answering(OK);
     let run = |variables: &[(&str, &str)]| {
-        let mut command = without_docker_variables(Command::new(PROGRAM));
+        let mut command = without_docker_variables(Command::new(PROGRAM.as_str()));
         command.args(["-a", "info", "--listen", "fd://web", "--upstream"]).arg(engine.socket());
         command.envs(variables.iter().copied()).stdin(Stdio::null());
         combined_output(&command.output().unwrap())
@@ -302,7 +302,7 @@ fn tls_on_unix_sockets_alone_is_an_error() {
 
 #[test]
 fn a_healthcheck_asks_to_be_told_where_a_passed_socket_is() {
-    let mut command = without_docker_variables(Command::new(PROGRAM));
+    let mut command = without_docker_variables(Command::new(PROGRAM.as_str()));
     let output = command.args(["healthcheck", "--listen", "fd://web"]).stdin(Stdio::null()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = combined_output(&output);
@@ -370,7 +370,7 @@ fn of_several_sockets_each_goes_to_the_listener_that_names_it_and_the_rest_to_fd
     let port = crate::support::tools::free_port();
     let mut command = without_docker_variables(Command::new("systemd-socket-activate"));
     command.arg("-l").arg(at("web")).arg("-l").arg(at("api")).arg("-l").arg(format!("127.0.0.1:{port}"));
-    command.args(["--fdname", "web:api:tcp", PROGRAM, "-a", "info", "--listen", "fd://,fd://api"]);
+    command.args(["--fdname", "web:api:tcp", PROGRAM.as_str(), "-a", "info", "--listen", "fd://,fd://api"]);
     let _running = Running::start(command.arg("--upstream").arg(engine.socket()));
     // In this order they are bound; that a socket's file is there does not mean yet that it listens.
     ["web", "api"].iter().for_each(|name| crate::support::tools::until_accepting(&at(name)));

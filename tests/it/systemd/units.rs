@@ -15,7 +15,8 @@ fn units(directory: &Path) -> Vec<PathBuf> {
     let units =
         entries.filter(|path| path.extension().is_some_and(|kind| kinds.iter().any(|unit| kind == *unit)));
     let copy = |unit: PathBuf| {
-        let text = fs::read_to_string(&unit).unwrap().replace("/usr/local/bin/docker-proxy-acl", PROGRAM);
+        let text =
+            fs::read_to_string(&unit).unwrap().replace("/usr/local/bin/docker-proxy-acl", PROGRAM.as_str());
         let copy = directory.join(unit.file_name().unwrap());
         fs::write(&copy, text).unwrap();
         copy

@@ -72,7 +72,7 @@ fn a_key_is_never_readable_by_others_not_even_for_a_moment() {
     let output = std::process::Command::new("strace")
         .args(["-f", "-o"])
         .arg(&trace)
-        .args(["-e", "trace=open,openat,creat,chmod,fchmod,fchmodat,umask", PROGRAM])
+        .args(["-e", "trace=open,openat,creat,chmod,fchmod,fchmodat,umask", PROGRAM.as_str()])
         .args(["certs", "init", "--host", "localhost", "--dir"])
         .arg(directory.path().join("pki"))
         .output()
