@@ -4,3 +4,4 @@ mod fixture;
 mod in_force;
 mod inside;
 mod privileges;
+pub mod processors;
