@@ -1,13 +1,16 @@
 //! The image is built by `./run` where only Docker is, and works as a sidecar.
 
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{OnceLock, RwLockReadGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, RwLockReadGuard};
 
+use crate::support::builder::{load_builder, take_program};
 use crate::support::engine::{Engine, docker_cli, docker_command};
 use crate::support::http;
 use crate::support::machine;
-use crate::support::process::signal;
+use crate::support::process::{self, signal};
 use crate::support::tools::{stdout, until_accepting, without_docker_variables};
 use crate::support::until;
 
@@ -15,27 +18,6 @@ pub const IMAGE: &str = "docker-proxy-acl";
 
 fn project() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Loads a stand-in for the image that the Dockerfile builds with, made of this machine's own parts.
-fn load_builder(engine: &Engine) {
-    let mut parts = Command::new(project().join("tests/it/support/builder-image"))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let loaded = docker_command(engine.socket())
-        .args([
-            "import",
-            "-c",
-            "ENV PATH=/rust/bin:/usr/bin CARGO_HOME=/cargo CARGO_NET_OFFLINE=true",
-            "-",
-            "builder",
-        ])
-        .stdin(parts.stdout.take().unwrap())
-        .output()
-        .unwrap();
-    stdout(loaded);
-    assert!(parts.wait().unwrap().success());
 }
 
 /// What a machine that has only Docker has on its path: Debian's commands, and no cargo.
@@ -97,7 +79,7 @@ pub fn engine_with_image() -> (Engine, RwLockReadGuard<'static, ()>) {
     let machine = machine::disturbing();
     let engine = Engine::shared();
     BUILT.get_or_init(|| {
-        load_builder(&engine);
+        load_builder(&engine, "builder");
         run_with_only_docker(&engine);
     });
     (engine, machine)
@@ -139,6 +121,34 @@ fn run_builds_and_runs_the_image_where_only_docker_is() {
         IMAGE,
     ]));
     assert_eq!(files.trim(), "1 [/docker-proxy-acl]", "one file from scratch");
+    let labels = stdout(engine.docker(&["image", "inspect", "-f", "{{json .Config.Labels}}", IMAGE]));
+    let expected = [
+        ("title", env!("CARGO_PKG_NAME")),
+        ("description", env!("CARGO_PKG_DESCRIPTION")),
+        ("licenses", env!("CARGO_PKG_LICENSE")),
+        ("version", env!("CARGO_PKG_VERSION")),
+    ]
+    .map(|(name, value)| (format!("org.opencontainers.image.{name}"), value.to_owned()));
+    let labels: BTreeMap<String, String> = serde_json::from_str(&labels).unwrap();
+    assert_eq!(labels, BTreeMap::from(expected));
+}
+
+/// Beside the build in the image: in another directory, with the crates and the toolchain at other places.
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn another_build_of_the_same_sources_is_the_same_file() {
+    let (engine, _machine) = engine_with_image();
+    let (elsewhere, of_the_image) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    take_program(&engine, IMAGE, of_the_image.path());
+    let sources = include_str!("../../.dockerignore").lines().filter_map(|line| line.strip_prefix('!'));
+    let mut copy = Command::new("cp");
+    copy.args(["-r", "--parents"]).args(sources).arg(elsewhere.path()).current_dir(project());
+    stdout(copy.output().unwrap());
+    let mut build = Command::new(elsewhere.path().join("build-static"));
+    let built = stdout(build.env_remove("CARGO_TARGET_DIR").output().unwrap());
+    let files = [Path::new(built.trim()), &of_the_image.path().join("docker-proxy-acl")];
+    let [one, other] = files.map(|file| std::fs::read(file).unwrap());
+    assert!(one == other, "{} bytes and {}: cmp(1) tells where they differ", one.len(), other.len());
 }
 
 #[test]
@@ -224,18 +234,32 @@ fn sh(engine: &Engine, directory: &Path, script: &str) -> String {
 
 /// A recipe with the engine of the test for the one that it speaks of.
 fn with_engine(engine: &Engine, recipe: &str) -> String {
-    let (theirs, ours) = ("/var/run/docker.sock:", format!("{}:", engine.socket().display()));
-    assert!(recipe.contains(theirs), "{recipe}");
-    recipe.replacen(theirs, &ours, 1)
+    let (theirs, ours) = ("/var/run/docker.sock", engine.socket().display().to_string());
+    let mount = |socket: &str| format!("{socket}:{theirs}");
+    assert!(recipe.contains(&mount(theirs)), "{recipe}");
+    let group = |socket: &str| format!("stat -c %g {socket})");
+    recipe.replacen(&mount(theirs), &mount(&ours), 1).replace(&group(theirs), &group(&ours))
+}
+
+/// For recipes, which name their containers and volumes alike: one at a time.
+fn names() -> MutexGuard<'static, ()> {
+    static NAMES: Mutex<()> = Mutex::new(());
+    NAMES.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// The commands of a section of the page: its first block.
+fn recipe_of(heading: &str) -> &'static str {
+    let section = include_str!("../../docs/install.md").split(heading).nth(1).unwrap();
+    section.split("```").nth(1).unwrap().trim()
 }
 
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn the_recipe_with_docker_run_goes_as_written() {
     let (engine, _machine) = engine_with_image();
+    let _names = names();
     load_cli(&engine);
-    let page = include_str!("../../docs/install.md").split("## With `docker run`").nth(1).unwrap();
-    let (start, client) = page.split("```").nth(1).unwrap().trim().split_once("\n\n").unwrap();
+    let (start, client) = recipe_of("## With `docker run`\n").split_once("\n\n").unwrap();
     sh(&engine, project(), &with_engine(&engine, start));
     let acl = Container(&engine, "acl".to_owned());
     until("it listens", || acl.logs().contains("Listening on /acl/docker.sock"));
@@ -247,21 +271,83 @@ fn the_recipe_with_docker_run_goes_as_written() {
 
 #[test]
 #[ignore = "needs an engine: tests/run"]
-fn the_recipe_with_compose_goes_as_written() {
+fn the_recipe_for_another_user_leaves_it_the_group_of_the_engine_s_socket_and_nothing_else() {
     let (engine, _machine) = engine_with_image();
+    let _names = names();
     load_cli(&engine);
+    sh(&engine, project(), &with_engine(&engine, recipe_of("## As another user than root\n")));
+    let acl = Container(&engine, "acl".to_owned());
+    let listens = |times| until("it listens", || acl.logs().matches("Listening on /acl/").count() == times);
+    listens(1);
+    assert_unprivileged(&engine, &acl);
+    let (_, client) = recipe_of("## With `docker run`\n").split_once("\n\n").unwrap();
+    assert!(sh(&engine, project(), client).contains("busybox"));
+    stdout(engine.docker(&["exec", &acl.1, "/docker-proxy-acl", "healthcheck"]));
+    stdout(engine.docker(&["restart", &acl.1]));
+    listens(2);
+    assert!(sh(&engine, project(), client).contains("busybox"));
+    drop(acl);
+    stdout(engine.docker(&["volume", "rm", "acl"]));
+}
+
+/// What the kernel says of the container's process.
+fn assert_unprivileged(engine: &Engine, container: &Container) {
+    let pid = container.inspect("{{.State.Pid}}").parse().unwrap();
+    let status = |field: &str| process::status(pid, field);
+    let engines_group = std::fs::metadata(engine.socket()).unwrap().gid().to_string();
+    assert_eq!((status("Uid"), status("Gid")), (["65532"; 4].join("\t"), ["65532"; 4].join("\t")));
+    // Docker counts the group itself among them.
+    let groups = status("Groups");
+    assert!(groups.split(' ').all(|group| group == "65532" || group == engines_group), "{groups}");
+    for set in ["CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd"] {
+        assert_eq!(status(set), "0000000000000000", "{set}");
+    }
+    assert_eq!([status("NoNewPrivs"), status("Seccomp")], ["1", "2"]);
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    // The fifth field is the place, the sixth its options: proc_pid_mountinfo(5).
+    let root = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|mount| mount[4] == "/");
+    assert!(root.unwrap()[5].split(',').any(|option| option == "ro"), "{mounts}");
+    let logs = container.logs();
+    assert!(logs.contains("sandbox: no-new-privs, landlock ABI ") && logs.contains(", seccomp "), "{logs}");
+}
+
+/// Brings a recipe with compose up until its consumer has seen something happen, and ends it; what `docker inspect`
+/// says of the user of docker-proxy-acl.
+fn compose(engine: &Engine, name: &str, files: &[(&str, String)]) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("compose.yaml");
-    std::fs::write(&file, with_engine(&engine, include_str!("../../examples/compose.yaml"))).unwrap();
+    for (file, text) in files {
+        std::fs::write(directory.path().join(file), text).unwrap();
+    }
+    let flags: String = files.iter().map(|(file, _)| format!("-f {file} ")).collect();
+    let gid = std::fs::metadata(engine.socket()).unwrap().gid();
     let compose = |what: &str| {
-        sh(&engine, directory.path(), &format!("docker-compose -p recipe -f compose.yaml {what} 2>&1"))
+        let command = format!("DOCKER_GID={gid} docker-compose -p {name} {flags} {what} 2>&1");
+        sh(engine, directory.path(), &command)
     };
     compose("up -d --no-build");
-    until("the consumer watches", || engine.calls().iter().any(|call| call.ends_with("/events")));
-    stdout(engine.docker(&["volume", "create", "seen-by-consumer"]));
-    until("the consumer has seen it", || compose("logs consumer").contains("seen-by-consumer"));
+    let volume = format!("seen-by-{name}");
+    // The consumer may begin to watch at any time.
+    until("the consumer has seen it", || {
+        stdout(engine.docker(&["volume", "create", &volume]));
+        stdout(engine.docker(&["volume", "rm", &volume]));
+        compose("logs consumer").contains(&volume)
+    });
+    let container = compose("ps -q acl");
+    let user = stdout(engine.docker(&["inspect", "-f", "{{.Config.User}}", container.trim()]));
     compose("down -v");
-    stdout(engine.docker(&["volume", "rm", "seen-by-consumer"]));
+    user.trim().to_owned()
+}
+
+#[test]
+#[ignore = "needs an engine: tests/run"]
+fn the_recipes_with_compose_go_as_written() {
+    let (engine, _machine) = engine_with_image();
+    load_cli(&engine);
+    let recipe = with_engine(&engine, include_str!("../../examples/compose.yaml"));
+    let over = include_str!("../../examples/another-user.yaml").to_owned();
+    assert_eq!(compose(&engine, "recipe", &[("compose.yaml", recipe.clone())]), "");
+    let files = [("compose.yaml", recipe), ("another-user.yaml", over)];
+    assert_eq!(compose(&engine, "another-user", &files), "65532:65532");
 }
 
 #[test]

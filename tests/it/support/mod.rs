@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod attempt;
+pub mod builder;
 #[cfg(feature = "tls")]
 pub mod crafted;
 pub mod engine;
