@@ -67,6 +67,10 @@ mod socket_file;
 mod start_and_stop;
 mod systemd;
 
+// The program for another processor.
+#[cfg(feature = "tls")]
+mod aarch64;
+
 // TLS, towards clients and towards the engine.
 #[cfg(feature = "tls")]
 mod tls;

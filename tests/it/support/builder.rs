@@ -11,6 +11,11 @@ pub fn load_builder(engine: &Engine, name: &str) {
     import(engine, name, "/rust/bin:/usr/bin", &mut parts());
 }
 
+/// The same with Rust and a C compiler for arm64 before them, out of the folder of `tests/aarch64`.
+pub fn load_cross_builder(engine: &Engine, name: &str, folder: &Path) {
+    import(engine, name, "/aarch64/bin:/rust/bin:/usr/bin", parts().arg(folder));
+}
+
 fn parts() -> Command {
     Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/builder-image"))
 }
