@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, RwLockReadGuard};
 
 use crate::support::builder::{load_builder, take_program};
-use crate::support::engine::{Engine, docker_cli, docker_command};
+use crate::support::engine::{Engine, docker_cli};
 use crate::support::http;
 use crate::support::machine;
 use crate::support::process::{self, signal};
