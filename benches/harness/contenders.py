@@ -99,7 +99,7 @@ class Process:
     def _wait_for(self, address):
         """`address` is a path, or a host and a port."""
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while time.monotonic() < until and self.child.poll() is None:
             with contextlib.suppress(OSError), socket.socket(family) as probe:
                 probe.connect(address)

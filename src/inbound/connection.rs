@@ -238,6 +238,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let response = match reason {
+        // Nothing is left to throw away; over TLS it is said that the answer is whole.
+        CloseReason::EndOfInput => {
+            return in_linger_time(reader.into_stream().shutdown(), &context.drain).await;
+        }
         CloseReason::Done => None,
         CloseReason::HeadError(error) => Some(reject(error, reader.request_line(), context)),
     };
@@ -283,12 +287,8 @@ pub(super) async fn lingering_close<S>(stream: &mut S, response: Option<Syntheti
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// For all that a client may still send.
-    const LINGER_TIME: Duration = Duration::from_secs(30);
     /// Until its next bytes.
     const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
-    /// For both, once the program ends.
-    const DRAIN_TIME: Duration = Duration::from_secs(1);
     let last_answer = async {
         if let Some(response) = response {
             stream.write_all(&response.to_http1_bytes()).await?;
@@ -297,13 +297,22 @@ where
         while tokio::time::timeout(LINGER_TIMEOUT, discard(stream)).await?? > 0 {}
         io::Result::Ok(())
     };
+    in_linger_time(last_answer, drain).await;
+}
+
+/// Does the last that there is to do with a connection, in the time that its client gets for it.
+async fn in_linger_time(work: impl Future<Output = io::Result<()>>, drain: &Drain) {
+    const LINGER_TIME: Duration = Duration::from_secs(30);
+    /// Once the program ends.
+    const DRAIN_TIME: Duration = Duration::from_secs(1);
     let program_ends = async {
         drain.signaled().await;
         tokio::time::sleep(DRAIN_TIME).await;
     };
     tokio::select! {
+        biased;
         // Whatever goes wrong, the client is gone.
-        _ = tokio::time::timeout(LINGER_TIME, last_answer) => {}
+        _ = tokio::time::timeout(LINGER_TIME, work) => {}
         () = program_ends => {}
     }
 }

@@ -62,7 +62,9 @@ enum State {
 /// Why there will be no further head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client sent all that it wanted, or nothing for too long.
+    /// The client has said that it sends nothing more.
+    EndOfInput,
+    /// The last request was answered, or none came for too long.
     Done,
     /// The client sent what is not a request.
     HeadError(HeadError),
@@ -136,7 +138,7 @@ impl<S: AsyncRead + Unpin> HeadReader<S> {
                 continue;
             }
             match self.poll_receive(cx) {
-                Poll::Ready(Ok(0)) if self.received.is_empty() => self.close(CloseReason::Done),
+                Poll::Ready(Ok(0)) if self.received.is_empty() => self.close(CloseReason::EndOfInput),
                 Poll::Ready(Ok(0)) => self.close(CloseReason::HeadError(HeadError::Incomplete)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) if self.close_reason().is_some() => {}

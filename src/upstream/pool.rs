@@ -120,6 +120,7 @@ mod tests {
     use super::super::stale::StaleCheckedStream;
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(10);
     /// More than are kept ready.
     const MANY: usize = 3 * Pool::MAX_READY;
 
@@ -198,9 +199,12 @@ mod tests {
         }
         // Those that are ready are looked at before, once the runtime has heard of their end.
         drop(fill(&pool, Pool::MAX_READY).await);
-        while pool.len() > 0 {
-            tokio::task::yield_now().await;
-            pool.evict_idle(Instant::now());
-        }
+        let all_gone = async {
+            while pool.len() > 0 {
+                tokio::task::yield_now().await;
+                pool.evict_idle(Instant::now());
+            }
+        };
+        tokio::time::timeout(PATIENCE, all_gone).await.expect("they are evicted");
     }
 }
