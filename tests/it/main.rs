@@ -78,6 +78,7 @@ mod tls;
 // What its users run, and what the pages say.
 mod consumers;
 mod docker_cli;
+mod engines;
 mod finding_the_engine;
 #[cfg(feature = "tls")]
 mod from_another_machine;

@@ -1,12 +1,13 @@
-//! A real Docker engine: the one that `tests/run` started and filled, or a private one.
+//! A real engine: the one that `tests/run` or `tests/engines` started and filled, or a private one.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::library::ApiVersion;
 use super::tools::{stdout, without_docker_variables};
-use super::{TIMEOUT, eventually, process, until};
+use super::{TIMEOUT, engine_log, eventually, http, process, until};
 
 /// A real engine that logs each call it dispatches.
 pub struct Engine {
@@ -61,16 +62,18 @@ impl Engine {
         docker(&self.socket, args)
     }
 
-    /// Makes it the only node of a swarm. An interface and a port of its own let several engines on a machine be
-    /// in swarms at the same time.
+    /// Makes it the only node of a swarm. An interface, an address and a port of its own let several engines on a
+    /// machine be in swarms at the same time: from 25 on an engine joins no overlay network whose address is taken.
     pub fn init_swarm(&self) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let bridge = format!("com.docker.network.bridge.name=gw{}-{number}", std::process::id());
         stdout(self.docker(&["network", "create", "-o", &bridge, "docker_gwbridge"]));
-        let port = (10_000 + std::process::id() % 30_000 + number).to_string();
-        let addresses =
-            ["--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:0", "--data-path-port", &port];
+        let process = std::process::id();
+        let port = (10_000 + process % 30_000 + number).to_string();
+        let address = format!("127.{}.{}.{}", 1 + number % 250, process / 250 % 250, 1 + process % 250);
+        let listener = format!("{address}:0");
+        let addresses = ["--advertise-addr", &address, "--listen-addr", &listener, "--data-path-port", &port];
         stdout(self.docker(&[&["swarm", "init"], &addresses[..]].concat()));
     }
 
@@ -89,11 +92,20 @@ impl Engine {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// The calls that it dispatched so far, such as `GET /v1.41/info`.
+    /// The calls that it dispatched so far, such as `GET /v1.41/info`. Podman logs a call when it ends.
     pub fn calls(&self) -> Vec<String> {
-        let log = self.log();
-        let calling = log.lines().filter_map(|line| line.split_once("msg=\"Calling "));
-        calling.map(|(_, rest)| rest.trim_end_matches('"').to_owned()).collect()
+        self.log().lines().filter_map(engine_log::call).collect()
+    }
+
+    /// The paths that it said to answer a `GET` of, without a version, when it started. Podman does not say.
+    pub fn routes(&self) -> Vec<String> {
+        self.log().lines().filter_map(engine_log::route).collect()
+    }
+
+    /// The version of the API that it speaks, by its own word.
+    pub fn api_version(&self) -> ApiVersion {
+        let version = http::get(&self.socket, "/version").json();
+        version["ApiVersion"].as_str().unwrap().parse().unwrap()
     }
 
     /// Ends a private engine at once, as a crash would.

@@ -6,6 +6,7 @@ pub use docker_proxy_acl::config::Config;
 pub use docker_proxy_acl::policy::catalog::ENGINE;
 pub use docker_proxy_acl::policy::consumers::{CONSUMERS, Consumer};
 pub use docker_proxy_acl::policy::query::Kind;
+pub use docker_proxy_acl::policy::version::ApiVersion;
 pub use docker_proxy_acl::policy::{Acl, Allowed, CanonicalPath, Endpoint, Origin, Reason, Verdict, names};
 
 /// An ACL that allows all that can be allowed.

@@ -9,6 +9,7 @@ pub mod builder;
 #[cfg(feature = "tls")]
 pub mod crafted;
 pub mod engine;
+pub mod engine_log;
 pub mod files;
 pub mod http;
 pub mod library;

@@ -10,13 +10,21 @@ use super::filled::{Filled, filled, markers};
 use super::oracle::each_text;
 use crate::redaction::fields::{listed, redacted_patterns, unlisted};
 use crate::support::http;
-use crate::support::library::{ENGINE, Endpoint};
+use crate::support::library::{ApiVersion, ENGINE, Endpoint};
 
 /// Versions at which answers differ: the first that is documented, two between, the engine's own.
 const VERSIONS: [&str; 4] = ["", "/v1.25", "/v1.30", "/v1.37"];
 
 /// Rows of JSON that an engine without a registry does not answer, or is too old for.
 const UNANSWERED: [&str; 3] = ["images:search", "images:attestations", "distribution:inspect"];
+
+/// Fields of some engines' answers that no document has, by operation and path, and why they are as they are.
+const UNDOCUMENTED: [(&str, &str, &str); 1] =
+    // Docker 23 to 28 write the name of `Parents` with a space before it.
+    [("/system/df", ".BuildCache[]. Parents[]", "ids of steps of a build")];
+
+/// Of those in which it has none: fields that engines have from this version of the API on.
+const FILLED_SINCE: [(&str, ApiVersion); 1] = [(".Containerd.Address", ApiVersion::new(1, 46))];
 
 /// Patterns of fields in which the filled engine has no marker.
 #[rustfmt::skip] // a reason a line
@@ -57,8 +65,11 @@ fn every_field_that_the_engine_answers_with_is_in_a_class_or_harmless_for_a_reas
     unanswered.extend(ENGINE.endpoints().iter().filter(|row| row.body.is_json()).map(|row| row.name));
     each_document(&filled(), &mut |row, document| {
         unanswered.remove(row.name);
-        let unlisted = unlisted(&row.api_path(), document);
-        faults.extend(unlisted.into_iter().map(|path| format!("{}: {path}", row.path)));
+        let operation = row.api_path();
+        let is_known =
+            |path: &str| UNDOCUMENTED.iter().any(|(at, field, _)| *at == operation && *field == path);
+        let unknown = unlisted(&operation, document).into_iter().filter(|path| !is_known(path));
+        faults.extend(unknown.map(|path| format!("{operation}: {path}")));
     });
     assert!(faults.is_empty(), "{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
     assert_eq!(unanswered, BTreeSet::from(UNANSWERED));
@@ -81,5 +92,9 @@ fn the_filled_engine_has_a_marker_in_every_field_that_is_redacted_but_those_that
             }
         });
     });
-    assert_eq!(unfilled, BTreeSet::from(UNFILLED));
+    let version = filled.engine.api_version();
+    let is_filled =
+        |pattern: &&str| FILLED_SINCE.iter().any(|(of, since)| of == pattern && version >= *since);
+    let expected: BTreeSet<&str> = UNFILLED.into_iter().filter(|pattern| !is_filled(pattern)).collect();
+    assert_eq!(unfilled, expected);
 }

@@ -3,6 +3,6 @@
 mod answers;
 mod docker_gen;
 mod filled;
-mod oracle;
+pub mod oracle;
 mod secrets;
 mod tenants;
