@@ -21,8 +21,8 @@ start_docker() {
 }
 
 start_podman() {
-  exec podman --root "$dir/data" --runroot "$dir/exec" --tmpdir "$dir/tmp" --cgroup-manager cgroupfs \
-    --log-level debug system service --time 0 "unix://$dir/docker.sock"
+  exec podman --root "$dir/data" --runroot "$dir/exec" --tmpdir "$dir/s" --runtime runc \
+    --cgroup-manager cgroupfs --log-level debug system service --time 0 "unix://$dir/docker.sock"
 }
 
 # One of each kind of thing that the engine has, and names that look like routes.
@@ -38,7 +38,7 @@ fill_engine() {
       /bin/sh -c 'echo hello; exec /bin/busybox sleep 100000'
   done
   docker volume create data
-  [ "$kind" != docker ] || fill_swarm
+  "fill_$kind"
 }
 
 # The files of the image that everything is made of.
@@ -53,8 +53,8 @@ make_root() {
   done
 }
 
-# A swarm with one of each kind of thing. Podman has none.
-fill_swarm() {
+# A swarm with one of each kind of thing.
+fill_docker() {
   docker swarm init --advertise-addr 127.0.0.1 --listen-addr 127.0.0.1:0
   docker network create -d overlay mesh
   echo content | docker secret create hush -
@@ -66,6 +66,12 @@ fill_swarm() {
   done
   echo "$0: the service does not run" >&2
   exit 1
+}
+
+# Podman has no swarm, but what goes by the same names.
+fill_podman() {
+  docker network create mesh
+  echo content | docker secret create hush -
 }
 
 docker() {

@@ -197,7 +197,7 @@ impl Filter {
         };
         let is_answer = response.status().is_success();
         let (mut head, mut body) = response.into_parts();
-        let form = form(head.status, &head.headers, framing).inspect_err(|_| self.stats.note_failure())?;
+        let form = form(head.status, &head.headers).inspect_err(|_| self.stats.note_failure())?;
         for name in &ABOUT_THE_BYTES {
             head.headers.remove(name);
         }
@@ -261,16 +261,16 @@ enum Form {
     Text,
 }
 
-/// The form that a head says. A stream need not say it: Docker 20.10 begins that of a container's statistics without a
-/// type, and the pass ends it where it is not JSON.
-fn form(status: StatusCode, headers: &HeaderMap, framing: Framing) -> Result<Form, Unfilterable> {
+/// The form that a head says. An answer need not say it: Docker 20.10 begins a container's statistics without a type,
+/// Podman 4.3 its processes. The pass ends it where it is not JSON.
+fn form(status: StatusCode, headers: &HeaderMap) -> Result<Form, Unfilterable> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Unfilterable::ContentEncoding);
     }
     match content_type(headers) {
         Some(text) if is_json(text) => Ok(Form::Json),
         Some(text) if is_error(status) && is_text(text) => Ok(Form::Text),
-        None if framing == Framing::Sequence && !headers.contains_key(header::CONTENT_TYPE) => Ok(Form::Json),
+        None if !is_error(status) && !headers.contains_key(header::CONTENT_TYPE) => Ok(Form::Json),
         _ => Err(Unfilterable::ContentType),
     }
 }
@@ -359,14 +359,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_alone_need_not_say_that_it_is_json() {
+    fn an_answer_need_not_say_that_it_is_json_but_must_not_say_otherwise() {
         let mut headers = HeaderMap::new();
-        let form = |headers: &HeaderMap, framing| form(StatusCode::OK, headers, framing).ok();
-        assert_eq!(form(&headers, Framing::Sequence), Some(Form::Json));
-        assert_eq!(form(&headers, Framing::Document), None);
+        let form = |headers: &HeaderMap, status| form(status, headers).ok();
+        assert_eq!(form(&headers, StatusCode::OK), Some(Form::Json));
+        assert_eq!(form(&headers, StatusCode::NOT_FOUND), None);
         for wrong in ["text/plain", "application/octet-stream", "\u{e4}"] {
             headers.insert(header::CONTENT_TYPE, wrong.parse().unwrap());
-            assert_eq!(form(&headers, Framing::Sequence), None, "{wrong}");
+            assert_eq!(form(&headers, StatusCode::OK), None, "{wrong}");
         }
     }
 

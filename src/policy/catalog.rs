@@ -178,11 +178,11 @@ static ENDPOINTS: &[Endpoint] = &[
         .holds(&[Labels, Options, Tokens]),
     row("secrets:list", "/secrets")
         .exposes("every secret's name and labels, never its content")
-        .holds(&[Labels, Options, Tokens]).lists(Lists::Root)
+        .holds(&[Labels, Paths, Options, Tokens]).lists(Lists::Root)
         .takes(&[parameter("filters", Filters)]),
     row("secrets:inspect", "/secrets/{id}").of(Object::Secret)
         .exposes("one secret's name and labels, never its content")
-        .holds(&[Labels, Options, Tokens]),
+        .holds(&[Labels, Paths, Options, Tokens]),
     row("configs:list", "/configs")
         .exposes("every config with its content")
         .holds(&[Labels, Options, Tokens]).lists(Lists::Root)

@@ -352,6 +352,8 @@ pub static RULES: &[Rule] = &[
     // Of volumes of the driver `local`: what is mounted, and its layers.
     empty("Options.device", &[Paths, Options]),
     empty("Options.o", &[Paths, Options]),
+    // Of a secret of Podman's: where on the host its content is.
+    empty("Spec.Driver.Options.path", &[Paths, Options]),
     empty("LogPath", &[Paths]),
     empty("LogConfig.Path", &[Paths]),
     empty("HostsPath", &[Paths]),

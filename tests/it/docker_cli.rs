@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
+use std::sync::mpsc;
 
 use crate::support::engine::{Engine, docker, docker_command};
 use crate::support::machine;
 use crate::support::proxy::Proxy;
 use crate::support::tools::stdout;
+use crate::support::until;
 
 const EVERYTHING_OF_OLD: &str =
     "containers,images,networks,volumes,services,tasks,nodes,events,info,version,ping";
@@ -17,6 +19,8 @@ fn reading_commands_print_what_they_print_without_a_proxy() {
     let _machine = machine::undisturbed();
     let engine = Engine::shared();
     let proxy = Proxy::builder(engine.socket()).allow(EVERYTHING_OF_OLD).start();
+    let of_a_swarm = ["service ls", "service ps sleeper --no-trunc --format {{.Name}}", "node ls"];
+    let of_a_swarm = of_a_swarm.into_iter().filter(|_| engine.has("services:list"));
     for command in [
         "ps -a --no-trunc --format {{.Names}}",
         "inspect web",
@@ -27,15 +31,19 @@ fn reading_commands_print_what_they_print_without_a_proxy() {
         "network inspect mesh",
         "volume ls",
         "volume inspect data",
-        "service ls",
-        "service ps sleeper --no-trunc --format {{.Name}}",
-        "node ls",
         "version",
         "info --format {{.ServerVersion}}",
-    ] {
+    ]
+    .into_iter()
+    .chain(of_a_swarm)
+    {
         let args: Vec<&str> = command.split(' ').collect();
         let lines = |socket| sorted_lines(&stdout(docker(socket, &args)));
-        assert_eq!(lines(proxy.socket()), lines(engine.socket()), "docker {command}");
+        // Podman 4 has another order in an object's lists at times.
+        let agree = || lines(proxy.socket()) == lines(engine.socket());
+        if !(0..10).any(|_| agree()) {
+            assert_eq!(lines(proxy.socket()), lines(engine.socket()), "docker {command}");
+        }
     }
 }
 
@@ -52,28 +60,24 @@ fn events_are_seen_as_they_happen() {
     let _machine = machine::disturbing();
     let engine = Engine::shared();
     let proxy = Proxy::builder(engine.socket()).allow("events,ping").start();
-    // From the same second on, so that nothing is missed before the engine has the watcher.
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs().to_string();
     let mut watcher = docker_command(proxy.socket())
-        .args([
-            "events",
-            "--since",
-            &since,
-            "--filter",
-            "type=volume",
-            "--format",
-            "{{.Action}} {{.Actor.ID}}",
-        ])
+        .args(["events", "--filter", "type=container", "--format", "{{.Action}} {{.Actor.Attributes.name}}"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    stdout(engine.docker(&["volume", "create", "seen-live"]));
-    let mut lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
-    let seen = lines.by_ref().map_while(Result::ok).find(|line| line.ends_with("seen-live"));
+    let (told, heard) = mpsc::channel();
+    let lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
+    let reader =
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(told.send(line))));
+    // The first come before the engine has the watcher.
+    until("the watcher sees a container come", || {
+        stdout(engine.docker(&["create", "--name", "seen-live", "--network", "none", "busybox", "true"]));
+        stdout(engine.docker(&["rm", "seen-live"]));
+        heard.try_iter().any(|line| line == "create seen-live")
+    });
     watcher.kill().unwrap();
     watcher.wait().unwrap();
-    assert_eq!(seen.as_deref(), Some("create seen-live"));
-    stdout(engine.docker(&["volume", "rm", "seen-live"]));
+    reader.join().unwrap();
 }
 
 #[test]

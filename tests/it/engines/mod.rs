@@ -1,3 +1,5 @@
-//! What only some engines say or do. `tests/engines` runs each part against its engines, `tests/run` that of Docker.
+//! What only engines of one kind say or have. `tests/engines` runs each part against its own, `tests/run` that of
+//! Docker.
 
 mod docker;
+mod podman;

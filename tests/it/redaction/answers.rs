@@ -181,7 +181,7 @@ fn an_answer_that_cannot_be_filtered_is_a_502_and_none_of_it_passes() {
         (compressed, "content encoding"),
         (json(CONTAINER).replace("application/json", "text/html"), "content type"),
         (json(CONTAINER).replace("application/json", "application/json; charset=utf-7"), "content type"),
-        (ok_with(CONTAINER), "content type"),
+        (ok_with("hush"), "invalid JSON"),
         (json(r#"{"Env":["PASSWORD=hush"],"Env":[]}"#), "occurs twice"),
         (json(r#"{"Config":{"Env":["PASSWORD=hush"]}"#), "ends too early"),
         (json("PASSWORD=hush"), "invalid JSON"),
@@ -202,6 +202,13 @@ fn an_answer_that_cannot_be_filtered_is_a_502_and_none_of_it_passes() {
             assert!(line.contains(part), "{line} lacks {part}");
         }
     }
+}
+
+#[test]
+fn an_answer_that_does_not_say_what_it_is_is_filtered_as_json() {
+    let (response, _) = shown(&ok_with(CONTAINER));
+    assert_eq!((response.status(), response.header("Content-Type")), (200, None));
+    assert_eq!(response.text(), WITHOUT_ENV);
 }
 
 #[test]

@@ -16,7 +16,34 @@ pub struct Engine {
     private: Option<Private>,
 }
 
+/// What answers. Which it is decides what there is to ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Docker,
+    Podman,
+}
+
+/// What Podman answers with an error of its own, whatever is asked for: it has no swarm and no plugins.
+const NOT_OF_PODMAN: [&str; 15] = [
+    "services:list",
+    "services:inspect",
+    "services:logs",
+    "tasks:list",
+    "tasks:inspect",
+    "tasks:logs",
+    "nodes:list",
+    "nodes:inspect",
+    "swarm:inspect",
+    "configs:list",
+    "configs:inspect",
+    "plugins:list",
+    "plugins:inspect",
+    "images:attestations",
+    "distribution:inspect",
+];
+
 struct Private {
+    kind: Kind,
     daemon: Child,
     directory: tempfile::TempDir,
     flags: Vec<String>,
@@ -36,14 +63,15 @@ impl Engine {
         Self::private_with(Vec::new())
     }
 
-    /// An empty engine with further flags.
+    /// An empty engine with further flags, of the same kind as the shared one.
     pub fn private_with(flags: Vec<String>) -> Self {
+        let kind = Self::shared().kind();
         let directory = tempfile::tempdir().unwrap();
-        let daemon = start_daemon(directory.path(), &flags);
+        let daemon = start_daemon(kind, directory.path(), &flags);
         let engine = Self {
             socket: directory.path().join("docker.sock"),
             log: directory.path().join("log"),
-            private: Some(Private { daemon, directory, flags }),
+            private: Some(Private { kind, daemon, directory, flags }),
         };
         engine.until_up();
         engine
@@ -102,6 +130,21 @@ impl Engine {
         self.log().lines().filter_map(engine_log::route).collect()
     }
 
+    /// What it is, by its own word.
+    pub fn kind(&self) -> Kind {
+        let version = http::get(&self.socket, "/version").json();
+        match version["Components"][0]["Name"].as_str() {
+            Some("Engine") => Kind::Docker,
+            Some("Podman Engine") => Kind::Podman,
+            other => panic!("an engine of its own: {other:?}"),
+        }
+    }
+
+    /// Whether it has what a row of the catalog is about.
+    pub fn has(&self, row: &str) -> bool {
+        self.kind() == Kind::Docker || !NOT_OF_PODMAN.contains(&row)
+    }
+
     /// The version of the API that it speaks, by its own word.
     pub fn api_version(&self) -> ApiVersion {
         let version = http::get(&self.socket, "/version").json();
@@ -130,7 +173,7 @@ impl Engine {
         for left in ["pid", "exec/containerd/containerd.pid"] {
             let _ = std::fs::remove_file(private.directory.path().join(left));
         }
-        private.daemon = start_daemon(private.directory.path(), &private.flags);
+        private.daemon = start_daemon(private.kind, private.directory.path(), &private.flags);
         self.until_up();
     }
 
@@ -185,23 +228,42 @@ pub fn docker(host: &Path, args: &[&str]) -> Output {
     docker_command(host).args(args).output().unwrap()
 }
 
-fn start_daemon(directory: &Path, flags: &[String]) -> Child {
+fn start_daemon(kind: Kind, directory: &Path, flags: &[String]) -> Child {
     let log = std::fs::File::options().append(true).create(true).open(directory.join("log")).unwrap();
-    let at = |name: &str| directory.join(name).into_os_string();
-    Command::new("dockerd")
-        .arg("--data-root")
-        .arg(at("data"))
-        .arg("--exec-root")
-        .arg(at("exec"))
-        .arg("-p")
-        .arg(at("pid"))
-        .arg("-H")
-        .arg(format!("unix://{}", directory.join("docker.sock").display()))
-        .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "-D"])
+    let mut command = match kind {
+        Kind::Docker => dockerd(directory),
+        Kind::Podman => podman(directory),
+    };
+    command
         .args(flags)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()
-        .expect("dockerd starts; tests/run installs it")
+        .expect("the engine starts; tests/run installs it")
+}
+
+fn dockerd(directory: &Path) -> Command {
+    let mut command = Command::new("dockerd");
+    command.arg("--data-root").arg(directory.join("data")).arg("--exec-root").arg(directory.join("exec"));
+    command.arg("-p").arg(directory.join("pid")).arg("-H").arg(listener(directory));
+    command.args(["--bridge=none", "--iptables=false", "--ip6tables=false", "-D"]);
+    command
+}
+
+fn podman(directory: &Path) -> Command {
+    let mut command = Command::new("podman");
+    command.arg("--root").arg(directory.join("data")).arg("--runroot").arg(directory.join("exec"));
+    command.arg("--tmpdir").arg(directory.join("tmp")).args([
+        "--runtime",
+        "runc",
+        "--cgroup-manager",
+        "cgroupfs",
+    ]);
+    command.args(["--log-level", "debug", "system", "service", "--time", "0"]).arg(listener(directory));
+    command
+}
+
+fn listener(directory: &Path) -> String {
+    format!("unix://{}", directory.join("docker.sock").display())
 }

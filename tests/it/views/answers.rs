@@ -28,10 +28,11 @@ const FILLED_SINCE: [(&str, ApiVersion); 1] = [(".Containerd.Address", ApiVersio
 
 /// Patterns of fields in which the filled engine has no marker.
 #[rustfmt::skip] // a reason a line
-const UNFILLED: [&str; 33] = [
+const UNFILLED: [&str; 34] = [
     // Of engines newer than 20.10, or of Podman.
     "*.Statement.*", "*escriptor.data", "*nnotations.*", ".CDISpecDirs[]", ".Containerd.Address", ".NRI.Info[][]",
     "*.StorageOpt.*", "*.runtimeArgs[]", "*.VolumeContext.*", "*.PublishContext.*", "*.MountVolume.*",
+    "*.Spec.Driver.Options.path",
     // Of older ones.
     ".InitPath", "*.ContainerConfig.Cmd", "*.Cmd", "*.Entrypoint", "*.Spec.Data[]", "*.Options[].*", "*.Options[][]",
     "/containers/{id}/json:.Volumes.*", // below API 1.20; `secrets` sees it

@@ -2,7 +2,7 @@
 
 mod answers;
 mod docker_gen;
-mod filled;
+pub mod filled;
 pub mod oracle;
-mod secrets;
+pub mod secrets;
 mod tenants;

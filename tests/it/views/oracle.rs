@@ -139,8 +139,10 @@ pub fn steady(value: Value) -> Value {
             .into_iter()
             .map(|(key, value)| match key.as_str() {
                 "read" | "preread" | "SystemTime" => (key, Value::Null),
-                // How long a container has been up.
-                "Status" if value.is_string() => (key, Value::Null),
+                // How long a container has been up, and Podman's machine.
+                "Status" | "Uptime" if value.is_string() => (key, Value::Null),
+                // Podman makes up an id of its own for each answer.
+                "ID" if value.as_str().is_some_and(|id| id.len() == 36) => (key, Value::Null),
                 _ => (key, steady(value)),
             })
             .collect(),

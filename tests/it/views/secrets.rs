@@ -17,7 +17,8 @@ use crate::support::proxy::Proxy;
 use crate::support::tools::stdout;
 use crate::support::until;
 
-/// What this test cannot bring about: what newer engines say, what a registry says, and the engine's proxies.
+/// What this test cannot bring about: what newer engines and Podman say, what a registry says, and the engine's
+/// proxies.
 const UNSEEN: [(&str, &str); 9] = [
     ("containers:list", "options"),
     ("nodes:list", "options,tokens"),
@@ -26,8 +27,8 @@ const UNSEEN: [(&str, &str); 9] = [
     ("images:attestations", "env,commands,labels,paths"),
     ("distribution:inspect", "labels"),
     ("system:df", "options"),
-    ("secrets:list", "tokens"),
-    ("secrets:inspect", "tokens"),
+    ("secrets:list", "tokens,paths"),
+    ("secrets:inspect", "tokens,paths"),
 ];
 
 /// A proxy that redacts some classes.
