@@ -22,7 +22,7 @@ start_docker() {
 
 start_podman() {
   exec podman --root "$dir/data" --runroot "$dir/exec" --tmpdir "$dir/s" --runtime runc \
-    --cgroup-manager cgroupfs --log-level debug system service --time 0 "unix://$dir/docker.sock"
+    --network-config-dir "$dir/networks" --cgroup-manager cgroupfs --log-level debug system service --time 0 "unix://$dir/docker.sock"
 }
 
 # One of each kind of thing that the engine has, and names that look like routes.

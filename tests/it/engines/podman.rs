@@ -7,16 +7,17 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex, Weak};
 
 use docker_proxy_acl::policy::redaction::Class;
 use serde_json::{Value, json};
 
 use crate::redaction::fields::unlisted;
 use crate::support::engine::Engine;
-use crate::support::http;
 use crate::support::library::{ENGINE, Endpoint, every_name, example};
 use crate::support::proxy::Proxy;
 use crate::support::tools::stdout;
+use crate::support::{http, shared};
 use crate::views::filled::{COMMAND, ENV, HOST_PATH, LABEL, OPTION, padded_base64};
 
 /// Fields of its answers that no document has, by operation and path, and why they are shown whatever is redacted.
@@ -34,6 +35,12 @@ fn it_logs_no_routes_and_answers_what_it_does_not_have_with_an_error() {
         let answer = http::get(engine.socket(), &example(row.path));
         assert!(answer.status() >= 400, "{}: {answer:?}", row.path);
     }
+}
+
+/// The engine that is filled now, or a new one.
+fn filled() -> Arc<Filled> {
+    static SHARED: Mutex<Weak<Filled>> = Mutex::new(Weak::new());
+    shared(&SHARED, Filled::new)
 }
 
 /// An engine with a marker wherever a class of redaction covers something that Podman has.
@@ -212,7 +219,7 @@ fn each_answer(
 #[test]
 #[ignore = "needs an engine: tests/engines"]
 fn its_answers_show_nothing_of_what_is_redacted_and_hold_no_text_that_is_not_known() {
-    let filled = Filled::new();
+    let filled = filled();
     let (mut faults, mut seen) = (BTreeSet::new(), Vec::new());
     each_answer(&filled, filled.engine.socket(), &mut |row, _, answer| {
         let operation = row.api_path();
@@ -246,4 +253,42 @@ fn its_answers_show_nothing_of_what_is_redacted_and_hold_no_text_that_is_not_kno
     assert!(faults.is_empty(), "{}", faults.into_iter().collect::<Vec<_>>().join("\n"));
     let unseen: Vec<Class> = Class::ALL.into_iter().filter(|class| !seen.contains(class)).collect();
     assert_eq!(unseen, [Class::Tokens], "no answer held a marker of these");
+}
+
+#[test]
+#[ignore = "needs an engine: tests/engines"]
+fn what_only_hides_is_answered_as_what_is_not_there_and_the_rest_is_seen() {
+    let filled = filled();
+    let proxy =
+        Proxy::builder(filled.engine.socket()).allow(&every_name()).args(["--only", "name:own"]).start();
+    assert_eq!(proxy.get("/containers/own/json").json()["Name"], "/own");
+    let listed = proxy.get("/containers/json?all=1").json();
+    let names: Vec<&Value> = listed.as_array().unwrap().iter().map(|container| &container["Names"]).collect();
+    assert_eq!(names, [&json!(["/own"])]);
+    for (hidden, absent, path) in [
+        ("web", "wob", "/containers/NAME/json"),
+        ("web", "wob", "/containers/NAME/changes"),
+        ("web", "wob", "/containers/json?all=1&filters={\"before\":[\"NAME\"]}"),
+        ("busybox", "busybux", "/images/NAME/json"),
+        ("back", "buck", "/networks/NAME"),
+        ("share", "shore", "/volumes/NAME"),
+        ("hush", "hash", "/secrets/NAME"),
+    ] {
+        assert!(
+            http::get(filled.engine.socket(), &path.replace("NAME", hidden)).status() < 300,
+            "{path}: {hidden}"
+        );
+        let shown = |name: &str| {
+            let answer = proxy.get(&path.replace("NAME", name));
+            (answer.status(), answer.text().replace(name, "NAME"))
+        };
+        assert_eq!(shown(hidden), shown(absent), "{path}");
+        assert_eq!(shown(hidden).0, 404, "{path}");
+    }
+    for (list, items) in [("/images/json", ""), ("/networks", ""), ("/volumes", "/Volumes"), ("/secrets", "")]
+    {
+        assert_eq!(proxy.get(list).json().pointer(items), Some(&json!([])), "{list}");
+    }
+    let events = proxy.get("/events?since=1&until=1s").text();
+    assert!(events.contains("\"own\"") && !events.contains("\"web\""), "{events}");
 }

@@ -254,12 +254,12 @@ fn dockerd(directory: &Path) -> Command {
 fn podman(directory: &Path) -> Command {
     let mut command = Command::new("podman");
     command.arg("--root").arg(directory.join("data")).arg("--runroot").arg(directory.join("exec"));
-    command.arg("--tmpdir").arg(directory.join("tmp")).args([
-        "--runtime",
-        "runc",
-        "--cgroup-manager",
-        "cgroupfs",
-    ]);
+    command
+        .arg("--tmpdir")
+        .arg(directory.join("s"))
+        .arg("--network-config-dir")
+        .arg(directory.join("networks"));
+    command.args(["--runtime", "runc", "--cgroup-manager", "cgroupfs"]);
     command.args(["--log-level", "debug", "system", "service", "--time", "0"]).arg(listener(directory));
     command
 }
