@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::fs::{Access, access};
+use rustix::process::geteuid;
 
 use super::settings::{DockerEnv, Setting, UpstreamSettings};
 
@@ -42,6 +43,10 @@ enum Seen {
     Missing,
     /// The variable that the place is named by is not set.
     Unset,
+    /// Not looked at: the runtime directory is another user's, whose engine this is not.
+    OtherUsers,
+    /// Not looked at: others may write to the runtime directory, so anybody's socket may be there.
+    Writable,
 }
 
 /// The engine's address as it is written, and where that comes from.
@@ -94,7 +99,7 @@ fn first_socket(seen: &[Seen; PLACES.len()]) -> Located {
     let taken = socket.or_else(denied).unwrap_or(0);
     let address = match &seen[taken] {
         Seen::Socket(path) | Seen::PermissionDenied(path) => format!("unix://{}", path.display()),
-        Seen::NotASocket | Seen::Missing | Seen::Unset => format!("unix://{}", PLACES[taken].name),
+        _ => format!("unix://{}", PLACES[taken].name),
     };
     let names = PLACES.iter().map(|place| place.name);
     let passed_over = names.zip(seen.iter().cloned()).take(socket.unwrap_or(PLACES.len())).collect();
@@ -113,10 +118,22 @@ fn look_once(runtime_dir: Option<&Path>) -> &'static [Seen; PLACES.len()] {
     SEEN.get_or_init(|| {
         PLACES.map(|Place { name, in_runtime_dir }| match (in_runtime_dir, runtime_dir) {
             (None, _) => look(PathBuf::from(name)),
-            (Some(path), Some(directory)) => look(directory.join(path)),
+            (Some(path), Some(directory)) => look_in(directory, path),
             (Some(_), None) => Seen::Unset,
         })
     })
+}
+
+/// What is at a path in a runtime directory, if that is the user's own and no one else may write to it: otherwise it
+/// does not count (XDG Base Directory Specification). `su` and `sudo -E` leave root with the variable of a user.
+fn look_in(runtime_dir: &Path, path: &str) -> Seen {
+    match runtime_dir.metadata() {
+        Ok(directory) if directory.uid() != geteuid().as_raw() => Seen::OtherUsers,
+        Ok(directory) if directory.mode() & 0o022 != 0 => Seen::Writable,
+        Ok(_) => look(runtime_dir.join(path)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Seen::OtherUsers,
+        Err(_) => Seen::Missing,
+    }
 }
 
 fn look(path: PathBuf) -> Seen {
@@ -170,6 +187,8 @@ impl fmt::Display for Seen {
             Self::NotASocket => "not a socket",
             Self::Missing => "not there",
             Self::Unset => "the variable is not set",
+            Self::OtherUsers => "the directory is another user's",
+            Self::Writable => "others may write to the directory",
         })
     }
 }
@@ -179,7 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use Seen::{Missing, NotASocket, Unset};
+    use Seen::{Missing, NotASocket, OtherUsers, Unset, Writable};
 
     fn settings(address: Option<&str>) -> UpstreamSettings {
         UpstreamSettings {
@@ -265,6 +284,12 @@ mod tests {
                 docker,
                 "$XDG_RUNTIME_DIR/docker.sock; /var/run/docker.sock: not there, $XDG_RUNTIME_DIR/docker.sock: \
                  permission denied, $XDG_RUNTIME_DIR/podman/podman.sock: not a socket",
+            ),
+            (
+                [Missing, OtherUsers, Writable],
+                system,
+                "the default; /var/run/docker.sock: not there, $XDG_RUNTIME_DIR/docker.sock: the directory is another \
+                 user's, $XDG_RUNTIME_DIR/podman/podman.sock: others may write to the directory",
             ),
             (
                 [Missing, Unset, Unset],

@@ -136,6 +136,7 @@ fn a_user_who_may_not_use_the_system_s_engine_gets_the_own_one() {
     set_mode(system.socket().parent().unwrap(), 0o755);
     set_mode(system.socket(), 0o600);
     let start = |runtime_dir: &Path| {
+        chown(runtime_dir, Some(4711), Some(4711)).unwrap();
         let user = ["setpriv", "--reuid", "4711", "--regid", "4711", "--clear-groups"];
         let proxy = allowing_info();
         chown(proxy.directory(), Some(4711), Some(4711)).unwrap();
@@ -157,6 +158,46 @@ fn a_user_who_may_not_use_the_system_s_engine_gets_the_own_one() {
     );
     proxy
         .logged(&["the engine is out of reach", "run as root or in the group that owns the engine's socket"]);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_runtime_directory_that_is_not_the_user_s_alone_does_not_count() {
+    let (system, foreign) = (Mock::answering(OK), Mock::answering(OK));
+    for (owner, mode, said_of_it) in [
+        // What `su` and `sudo -E` leave root with.
+        (4711, 0o700, "$XDG_RUNTIME_DIR/docker.sock: the directory is another user's"),
+        (0, 0o720, "$XDG_RUNTIME_DIR/docker.sock: others may write to the directory"),
+        (0, 0o1777, "$XDG_RUNTIME_DIR/docker.sock: others may write to the directory"),
+    ] {
+        let directory = runtime_dir(&[("docker.sock", &foreign), ("podman/podman.sock", &foreign)]);
+        chown(directory.path(), Some(owner), Some(owner)).unwrap();
+        set_mode(directory.path(), mode);
+        let proxy = on_a_machine(allowing_info(), None, directory.path(), &[]).start();
+        assert_eq!(proxy.get("/info").status(), 502, "{said_of_it}");
+        let line = said(&proxy);
+        assert!(line.contains("at /var/run/docker.sock ") && line.contains(said_of_it), "{line}");
+        symlink(system.socket(), format!("/proc/{}/root/run/docker.sock", proxy.pid())).unwrap();
+        until("the engine has started", || proxy.get("/info").status() == 200);
+    }
+    assert_eq!(foreign.heads().len(), 0);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn what_a_user_may_not_even_look_at_does_not_hide_an_engine_that_starts_later() {
+    let system = Mock::answering(OK);
+    set_mode(system.socket().parent().unwrap(), 0o755);
+    set_mode(system.socket(), 0o666);
+    let directory = runtime_dir(&[]);
+    set_mode(directory.path(), 0o700);
+    let proxy = allowing_info();
+    chown(proxy.directory(), Some(4711), Some(4711)).unwrap();
+    let user = ["setpriv", "--reuid", "4711", "--regid", "4711", "--clear-groups"];
+    let proxy = on_a_machine(proxy, None, directory.path(), &user).start();
+    assert_eq!(proxy.get("/info").status(), 502);
+    symlink(system.socket(), format!("/proc/{}/root/run/docker.sock", proxy.pid())).unwrap();
+    until("the engine has started", || proxy.get("/info").status() == 200);
 }
 
 #[test]
