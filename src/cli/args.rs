@@ -345,8 +345,8 @@ pub struct TlsArgs {
 #[command(next_help_heading = "Upstream")]
 pub struct UpstreamArgs {
     /// Where the engine listens: unix:///path, /path or tcp://HOST:PORT [default: $DOCKER_HOST, else $CONTAINER_HOST,
-    /// else the first of /var/run/docker.sock, $XDG_RUNTIME_DIR/docker.sock and $XDG_RUNTIME_DIR/podman/podman.sock that
-    /// can be connected to, else unix:///var/run/docker.sock]
+    /// else the first socket of /var/run/docker.sock, $XDG_RUNTIME_DIR/docker.sock and
+    /// $XDG_RUNTIME_DIR/podman/podman.sock that may be used, else unix:///var/run/docker.sock]
     #[arg(long, value_name = "ADDR", env = "DOCKER_PROXY_ACL_UPSTREAM")]
     pub upstream: Option<String>,
     /// How long the engine may take until its answer begins, streams excepted; 0 is forever

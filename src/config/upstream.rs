@@ -33,7 +33,7 @@ struct Place {
 /// What is at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Seen {
-    /// A socket that this process may connect to.
+    /// A socket that this process may connect to, whether or not an engine listens there now.
     Socket(PathBuf),
     /// Something that this process may not connect to, or not even look at.
     PermissionDenied(PathBuf),
@@ -91,8 +91,8 @@ fn written(settings: &UpstreamSettings, docker: &DockerEnv) -> Option<Located> {
     })
 }
 
-/// The first socket that can be connected to; else the first that is there, so that the error is about it; else the
-/// default.
+/// The first socket that may be connected to; else the first that is there, so that the error is about it; else the
+/// default. None is tried: an engine that just restarts would be mistaken for one that is not there, and another used.
 fn first_socket(seen: &[Seen; PLACES.len()]) -> Located {
     let socket = seen.iter().position(|seen| matches!(seen, Seen::Socket(_)));
     let denied = || seen.iter().position(|seen| matches!(seen, Seen::PermissionDenied(_)));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_socket_that_can_be_connected_to_is_taken() {
+    fn the_first_socket_that_may_be_connected_to_is_taken() {
         let (system, docker, podman) =
             ("/var/run/docker.sock", "/run/user/1/docker.sock", "/run/user/1/podman/podman.sock");
         for (seen, address, source) in [

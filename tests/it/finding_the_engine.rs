@@ -1,7 +1,8 @@
 //! Where the engine is, if no flag and no file says it: what Docker's and Podman's variables say, else the first socket
-//! that can be connected to; and the program says which it took.
+//! that may be connected to; and the program says which it took.
 
 use std::os::unix::fs::{chown, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Output;
 
@@ -127,6 +128,20 @@ fn without_a_variable_the_first_socket_that_is_there_is_taken() {
         let line = said(&proxy);
         assert!(parts.iter().all(|part| line.contains(part)), "{parts:?}: {line}");
     }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_socket_on_which_nobody_listens_yet_is_taken_before_another_engine_s() {
+    let other = Mock::answering(OK);
+    let directory = runtime_dir(&[("docker.sock", &other)]);
+    let left = tempfile::tempdir().unwrap();
+    let socket = left.path().join("docker.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let proxy = on_a_machine(allowing_info(), Some(&socket), directory.path(), &[]).start();
+    assert_eq!(proxy.get("/info").status(), 502);
+    assert_eq!(other.heads().len(), 0);
+    assert!(said(&proxy).contains("at /var/run/docker.sock from=\"the default\""), "{}", said(&proxy));
 }
 
 #[test]
