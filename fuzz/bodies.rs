@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use docker_proxy_acl::http1::synthetic::ErrorPolicy;
 use docker_proxy_acl::inbound::{
-    ConnectionContext, ConnectionLimits, Limits, PaceLimits, Serving, Session, serve_connection,
+    ArrivalBudget, ConnectionContext, ConnectionLimits, Limits, PaceLimits, Serving, Session,
+    serve_connection,
 };
 use docker_proxy_acl::net::{Address, DisconnectWatcher, Peer, Socket};
 use docker_proxy_acl::policy::catalog::ENGINE;
@@ -124,7 +125,8 @@ impl Bench {
                 peer: Arc::new(Peer::process(0, 0)),
                 listener: ListenerTelemetry::new("fuzz".into(), None, None, None),
             },
-            heads: Arc::default(),
+            heads: Arc::new(ArrivalBudget::of_heads()),
+            handshakes: Arc::new(ArrivalBudget::of_handshakes()),
             drain: self.drain.clone(),
             disconnect: self.disconnect.clone(),
             accepted_at: Instant::now(),

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::connection::{ConnectionContext, serve_connection};
 use super::handshake::serve_tls;
-use super::head_budget::HeadBudget;
+use super::head_budget::ArrivalBudget;
 use super::limits::{ConnectionLimiter, LimitExceeded, Permit};
 use super::session::{Serving, Session};
 use crate::http1::synthetic::SyntheticResponse;
@@ -39,7 +39,8 @@ pub async fn accept_loop(
     drain: Drain,
 ) {
     let limiter = Arc::new(ConnectionLimiter::default());
-    let heads = Arc::new(HeadBudget::default());
+    let heads = Arc::new(ArrivalBudget::of_heads());
+    let handshakes = Arc::new(ArrivalBudget::of_handshakes());
     let mut backoff = AcceptBackoff::Ready;
     loop {
         let accepted = tokio::select! {
@@ -53,6 +54,7 @@ pub async fn accept_loop(
                     session: Session::new(serving.clone()),
                     client: Client { peer: Arc::new(peer), listener: Arc::clone(&telemetry) },
                     heads: Arc::clone(&heads),
+                    handshakes: Arc::clone(&handshakes),
                     drain: drain.clone(),
                     disconnect: socket.disconnect_watcher(),
                     accepted_at: Instant::now(),

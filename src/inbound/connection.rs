@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::head_budget::{HeadBudget, HeadShare};
+use super::head_budget::{ArrivalBudget, ArrivalShare};
 use super::head_reader::{CloseReason, HeadReader};
 use super::pace::{Look, Pace, TooSlow};
 use super::session::Session;
@@ -49,7 +49,9 @@ pub struct ConnectionContext {
     /// Whose it is.
     pub client: Client,
     /// The memory for heads, which it shares with the listener's others.
-    pub heads: Arc<HeadBudget>,
+    pub heads: Arc<ArrivalBudget>,
+    /// The memory for TLS handshakes, likewise.
+    pub handshakes: Arc<ArrivalBudget>,
     /// When the program ends.
     pub drain: Drain,
     /// When the client is gone.
@@ -73,7 +75,7 @@ pub async fn serve_connection<S>(stream: S, mut context: ConnectionContext)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let share = HeadShare::new(Arc::clone(&context.heads), Arc::clone(&context.client.peer));
+    let share = ArrivalShare::new(Arc::clone(&context.heads), Arc::clone(&context.client.peer));
     let header_timeout = context.session.limits().header_timeout;
     let mut reader = HeadReader::new(stream, header_timeout, share);
     let mut timeout = header_timeout.saturating_sub(context.accepted_at.elapsed());

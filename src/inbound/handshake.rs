@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::connection::{ConnectionContext, lingering_close, serve_connection};
+use super::head_budget::ArrivalShare;
 use crate::http1::head::looks_like_http;
 use crate::http1::health_probe;
 use crate::http1::synthetic::SyntheticResponse;
@@ -50,9 +51,11 @@ pub async fn serve_tls(socket: Socket, acceptor: &TlsAcceptor, mut context: Conn
     } {
         return reject(&rejection, Some(socket), &context).await;
     }
+    let mut share = ArrivalShare::new(Arc::clone(&context.handshakes), Arc::clone(&context.client.peer));
+    let has_room = Box::new(move |len| share.resize(len));
     let left = header_timeout.saturating_sub(context.accepted_at.elapsed());
     let handshake = tokio::select! {
-        handshake = tokio::time::timeout(left, acceptor.accept(socket)) => handshake,
+        handshake = tokio::time::timeout(left, acceptor.accept(socket, has_room)) => handshake,
         () = context.ended_unasked() => return,
     };
     match handshake {
@@ -87,10 +90,12 @@ async fn reject(rejection: &Rejection, socket: Option<Socket>, context: &Connect
     let response = rejection.response();
     let listener = &context.client.listener;
     listener.tls_handshake(rejection.kind());
-    if let Rejection::Timeout = rejection {
-        listener.limit_reached(Limit::HeaderTimeout);
+    let limit = rejection.limit();
+    if let Some(limit) = limit {
+        listener.limit_reached(limit);
     }
-    let mut entry = AccessLogEntry::without_request(&context.client, Outcome::Rejected);
+    let outcome = if limit == Some(Limit::Handshakes) { Outcome::Limited } else { Outcome::Rejected };
+    let mut entry = AccessLogEntry::without_request(&context.client, outcome);
     entry.error = Some(rejection.to_string());
     entry.hint = rejection.hint().map(str::to_owned);
     entry.routine = rejection.is_routine();
@@ -120,6 +125,15 @@ impl Rejection {
             Self::PeerClosed | Self::HealthProbe => true,
             Self::Tls(error) => error.is_peer_closed(),
             Self::PlainHttp | Self::NotTls | Self::Timeout => false,
+        }
+    }
+
+    /// The limit that was reached, if it is one.
+    fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Timeout => Some(Limit::HeaderTimeout),
+            Self::Tls(error) if error.is_no_room() => Some(Limit::Handshakes),
+            _ => None,
         }
     }
 

@@ -18,7 +18,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::head_budget::HeadShare;
+use super::head_budget::ArrivalShare;
 use crate::http1::head::{
     After, ArrivedBody, Body, Head, HeadError, MAX_HEAD_LEN, ParseStatus, RequestLine, escape_target,
     has_blank_line, looks_like_http, parse, request_line, without_body,
@@ -37,7 +37,7 @@ pub struct HeadReader<S> {
     /// What was received and not yet passed on.
     received: BytesMut,
     /// What that takes of the memory for heads.
-    share: HeadShare,
+    share: ArrivalShare,
     /// How much of it was already searched for the end of a head.
     searched: usize,
     /// How much of it belongs to a whole head, to be passed on.
@@ -72,7 +72,7 @@ pub enum CloseReason {
 
 impl<S: AsyncRead + Unpin> HeadReader<S> {
     /// A reader of a connection that was just accepted.
-    pub fn new(stream: S, header_timeout: Duration, share: HeadShare) -> Self {
+    pub fn new(stream: S, header_timeout: Duration, share: ArrivalShare) -> Self {
         Self {
             stream,
             state: State::New,

@@ -11,7 +11,7 @@ pub mod session;
 
 pub use accept::{ListenerSecurity, accept_loop};
 pub use connection::{ConnectionContext, serve_connection};
-pub use head_budget::HeadBudget;
+pub use head_budget::ArrivalBudget;
 pub use limits::{ConnectionLimits, Limits};
 pub use pace::PaceLimits;
 pub use session::{Serving, Session};

@@ -66,6 +66,8 @@ pub enum Limit {
     MaxLoadOfClient,
     /// The memory for heads that arrive.
     Heads,
+    /// The memory for TLS handshakes that arrive.
+    Handshakes,
     /// The time for a head or a handshake.
     HeaderTimeout,
     /// The time in which a client has to take something.
@@ -256,7 +258,7 @@ impl ListenerLabel {
 }
 
 impl Limit {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::MaxConnections,
         Self::MaxConnectionsPerUid,
         Self::MaxRequests,
@@ -264,6 +266,7 @@ impl Limit {
         Self::MaxLoad,
         Self::MaxLoadOfClient,
         Self::Heads,
+        Self::Handshakes,
         Self::HeaderTimeout,
         Self::StallTimeout,
         Self::MinRate,
@@ -282,6 +285,7 @@ impl Limit {
             Self::MaxLoad => "max-load",
             Self::MaxLoadOfClient => "max-load of a client",
             Self::Heads => "heads",
+            Self::Handshakes => "handshakes",
             Self::HeaderTimeout => "header-timeout",
             Self::StallTimeout => "stall-timeout",
             Self::MinRate => "min-rate",

@@ -16,10 +16,10 @@ use x509_parser::parse_x509_certificate;
 use super::cert::{CertError, CertifiedKey, root_store};
 use super::chain::{self, BoundedVerifier};
 use super::files::{ClientAuth, ServerFiles};
-use super::handshake_limit::{HandshakeLimited, HandshakeTooLong};
+use super::handshake_limit::{HandshakeLimitExceeded, HandshakeLimited};
 use super::reload::Reloadable;
 use super::trigger::Reload;
-use super::{ALPN, VERSIONS, provider};
+use super::{ALPN, HasRoom, VERSIONS, provider};
 use crate::net::{Excerpt, Socket, TlsIdentity};
 
 /// Makes the TLS handshake with clients.
@@ -71,8 +71,11 @@ pub enum HandshakeError {
     #[error("the client did not accept this listener's certificate: {0}")]
     AlertReceived(String),
     /// The client sends more than a handshake takes.
-    #[error(transparent)]
-    TooLong(HandshakeTooLong),
+    #[error("{}", HandshakeLimitExceeded::TooLong)]
+    TooLong,
+    /// There is no memory for more of the handshake.
+    #[error("{}", HandshakeLimitExceeded::NoRoom)]
+    NoRoom,
     /// The client closed the connection in the middle.
     #[error("the client left before its TLS handshake was done")]
     PeerClosed,
@@ -94,16 +97,17 @@ impl TlsAcceptor {
         Arc::<Reloadable<ServerConfig>>::clone(&self.config)
     }
 
-    /// Makes the handshake; the stream, and whose certificate the client holds.
+    /// Makes the handshake, as long as there is room for it; the stream, and whose certificate the client holds.
     ///
     /// # Errors
     /// [`FailedHandshake`] if the client is not let in.
     pub async fn accept(
         &self,
         socket: Socket,
+        has_room: HasRoom,
     ) -> Result<(TlsStream<HandshakeLimited<Socket>>, Option<TlsIdentity>), FailedHandshake> {
         let acceptor = tokio_rustls::TlsAcceptor::from(self.config.current());
-        match acceptor.accept(HandshakeLimited::new(socket)).into_fallible().await {
+        match acceptor.accept(HandshakeLimited::new(socket, has_room)).into_fallible().await {
             Ok(mut stream) => {
                 stream.get_mut().0.lift();
                 let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -178,6 +182,11 @@ impl HandshakeError {
         *self == Self::PeerClosed
     }
 
+    /// Whether it failed for want of memory for handshakes.
+    pub fn is_no_room(&self) -> bool {
+        *self == Self::NoRoom
+    }
+
     /// The one word that the metrics have for it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -191,7 +200,8 @@ impl HandshakeError {
             Self::OldTls => "old_tls",
             Self::Incompatible(_) => "incompatible",
             Self::AlertReceived(_) => "alert_received",
-            Self::TooLong(_) => "too_long",
+            Self::TooLong => "too_long",
+            Self::NoRoom => "no_room",
             Self::PeerClosed => "peer_closed",
         }
     }
@@ -199,8 +209,11 @@ impl HandshakeError {
     fn of(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => Self::of_tls(error),
-            None if HandshakeTooLong::is(error) => Self::TooLong(HandshakeTooLong),
-            None => Self::PeerClosed,
+            None => match HandshakeLimitExceeded::of(error) {
+                Some(HandshakeLimitExceeded::TooLong) => Self::TooLong,
+                Some(HandshakeLimitExceeded::NoRoom) => Self::NoRoom,
+                None => Self::PeerClosed,
+            },
         }
     }
 
@@ -253,6 +266,7 @@ impl HandshakeError {
             Self::NotYetValid => Some("set the clocks of both machines"),
             Self::NotForClients => Some("use a certificate with the extended key usage clientAuth"),
             Self::OldTls => Some("use TLS 1.2 or 1.3"),
+            Self::NoRoom => Some("a handshake of at most 8 KiB always has room"),
             Self::AlertReceived(_) => Some(
                 "give the client the CA that signed tlscert, and connect by a name or address that it is for",
             ),

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::cert::{CertError, CertifiedKey, root_store};
 use super::chain::{self, BoundedVerifier};
 use super::files::ClientFiles;
-use super::handshake_limit::{HandshakeLimited, HandshakeTooLong};
+use super::handshake_limit::{HandshakeLimitExceeded, HandshakeLimited};
 use super::reload::Reloadable;
 use super::trigger::Reload;
 use super::{ALPN, VERSIONS, provider};
@@ -89,7 +89,9 @@ impl TlsConnector {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let connector = tokio_rustls::TlsConnector::from(self.config.current());
-        let connected = connector.connect(self.name.clone(), HandshakeLimited::new(stream)).await;
+        // Those with the one engine are few.
+        let limited = HandshakeLimited::new(stream, Box::new(|_| true));
+        let connected = connector.connect(self.name.clone(), limited).await;
         let mut stream = connected.map_err(|error| ConnectError::of(&error))?;
         stream.get_mut().0.lift();
         Ok(stream)
@@ -141,8 +143,10 @@ impl ConnectError {
             None if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Self::Other("it closed the connection in the middle of the handshake".to_owned())
             }
-            None if HandshakeTooLong::is(error) => Self::Other(HandshakeTooLong.to_string()),
-            None => Self::Other(error.to_string()),
+            None => Self::Other(match HandshakeLimitExceeded::of(error) {
+                Some(exceeded) => exceeded.to_string(),
+                None => error.to_string(),
+            }),
         }
     }
 

@@ -1,4 +1,4 @@
-//! How many bytes a peer may send before it is known: a handshake is short.
+//! How many bytes a peer may send before it is known: a handshake is short, and there is little room for those of all.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -7,46 +7,70 @@ use std::task::{Context, Poll, ready};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::HasRoom;
+
 /// Six certificates, each of several kilobytes, and the rest of a handshake fit in it.
 const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// A stream from which only so much can be read until its handshake is done.
-#[derive(Debug)]
 pub struct HandshakeLimited<S> {
     stream: S,
-    /// How much may still come; `None` once the handshake is done.
-    left: Option<usize>,
+    /// `None` once the handshake is done.
+    unfinished: Option<Unfinished>,
+}
+
+/// A handshake that goes on.
+struct Unfinished {
+    /// How many bytes have come.
+    received: usize,
+    /// Whether there is room for them.
+    has_room: HasRoom,
 }
 
 /// The handshake did not end within what it may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the TLS handshake took more than {MAX_HANDSHAKE_BYTES} bytes")]
-pub struct HandshakeTooLong;
+pub enum HandshakeLimitExceeded {
+    /// By itself.
+    #[error("the TLS handshake took more than {MAX_HANDSHAKE_BYTES} bytes")]
+    TooLong,
+    /// With the others.
+    #[error("too many long TLS handshakes are arriving at the same time")]
+    NoRoom,
+}
 
-impl HandshakeTooLong {
+impl HandshakeLimitExceeded {
     /// Whether this is what went wrong with a handshake. rustls has a limit of its own, of 64 KiB for a
-    /// message that comes in parts, and says so with an error of this kind.
-    pub fn is(error: &io::Error) -> bool {
-        let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-        error.get_ref().is_some_and(|inner| inner.is::<Self>())
-            || error.kind() == io::ErrorKind::InvalidData && !is_tls
+    /// message that comes in parts, and says so with an error of the kind `InvalidData`.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        let inner = error.get_ref();
+        let own = inner.and_then(|inner| inner.downcast_ref::<Self>()).copied();
+        let is_tls = inner.is_some_and(|inner| inner.is::<rustls::Error>());
+        let of_rustls = error.kind() == io::ErrorKind::InvalidData && !is_tls;
+        own.or(of_rustls.then_some(Self::TooLong))
     }
 }
 
 impl<S> HandshakeLimited<S> {
     /// A stream whose handshake is yet to come.
-    pub fn new(stream: S) -> Self {
-        Self { stream, left: Some(MAX_HANDSHAKE_BYTES) }
+    pub fn new(stream: S, has_room: HasRoom) -> Self {
+        Self { stream, unfinished: Some(Unfinished { received: 0, has_room }) }
     }
 
     /// The handshake is done.
     pub fn lift(&mut self) {
-        self.left = None;
+        self.unfinished = None;
     }
 
     /// The stream itself.
     pub fn into_inner(self) -> S {
         self.stream
+    }
+}
+
+impl Unfinished {
+    fn receive(&mut self, len: usize) -> Result<(), HandshakeLimitExceeded> {
+        self.received += len;
+        if (self.has_room)(self.received) { Ok(()) } else { Err(HandshakeLimitExceeded::NoRoom) }
     }
 }
 
@@ -56,14 +80,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for HandshakeLimited<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(left) = self.left else { return Pin::new(&mut self.stream).poll_read(cx, buf) };
-        if left == 0 {
-            return Poll::Ready(Err(io::Error::other(HandshakeTooLong)));
+        let Self { stream, unfinished } = &mut *self;
+        let Some(unfinished) = unfinished else { return Pin::new(stream).poll_read(cx, buf) };
+        if unfinished.received >= MAX_HANDSHAKE_BYTES {
+            return Poll::Ready(Err(io::Error::other(HandshakeLimitExceeded::TooLong)));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
-        self.left = Some(left.saturating_sub(buf.filled().len() - before));
-        Poll::Ready(Ok(()))
+        ready!(Pin::new(stream).poll_read(cx, buf))?;
+        let received = unfinished.receive(buf.filled().len() - before);
+        if received.is_err() {
+            // With an error there are no bytes.
+            buf.set_filled(before);
+        }
+        Poll::Ready(received.map_err(io::Error::other))
     }
 }
 
@@ -101,13 +130,20 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_handshake_is_limited() {
-        let endless = || HandshakeLimited::new(tokio::io::repeat(7));
+        let endless = || HandshakeLimited::new(tokio::io::repeat(7), Box::new(|_| true));
         let mut read = Vec::new();
         let error = endless().read_to_end(&mut read).await.unwrap_err();
-        assert!(HandshakeTooLong::is(&error), "{error}");
+        assert_eq!(HandshakeLimitExceeded::of(&error), Some(HandshakeLimitExceeded::TooLong), "{error}");
         assert!((MAX_HANDSHAKE_BYTES..2 * MAX_HANDSHAKE_BYTES).contains(&read.len()), "{}", read.len());
         let mut done = endless();
         done.lift();
         assert_eq!(done.take(1 << 20).read_to_end(&mut Vec::new()).await.unwrap(), 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn it_ends_where_there_is_no_room_for_more() {
+        let mut limited = HandshakeLimited::new(tokio::io::repeat(7), Box::new(|len| len <= 10_000));
+        let error = limited.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(HandshakeLimitExceeded::of(&error), Some(HandshakeLimitExceeded::NoRoom), "{error}");
     }
 }

@@ -20,6 +20,9 @@ pub mod handshake_limit;
 #[cfg(feature = "tls")]
 pub mod reload;
 
+/// Whether there is memory for a handshake of which so many bytes have come. Dropped when it is done.
+pub type HasRoom = Box<dyn FnMut(usize) -> bool + Send>;
+
 pub use files::{ClientAuth, ClientFiles, KeyPairPaths, ServerFiles};
 pub use trigger::{Expiry, Reload, ReloadTrigger};
 #[cfg(feature = "tls")]

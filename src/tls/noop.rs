@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::HasRoom;
 use super::files::{ClientFiles, ServerFiles};
 use super::trigger::Reload;
 use crate::net::{Socket, TlsIdentity};
@@ -64,7 +65,11 @@ impl TlsAcceptor {
     ///
     /// # Errors
     /// None.
-    pub async fn accept(&self, _: Socket) -> Result<(Socket, Option<TlsIdentity>), FailedHandshake> {
+    pub async fn accept(
+        &self,
+        _: Socket,
+        _: HasRoom,
+    ) -> Result<(Socket, Option<TlsIdentity>), FailedHandshake> {
         match *self {}
     }
 }
@@ -112,6 +117,11 @@ impl HandshakeError {
 
     /// Is not called.
     pub fn kind(&self) -> &'static str {
+        match *self {}
+    }
+
+    /// Is not called.
+    pub fn is_no_room(&self) -> bool {
         match *self {}
     }
 

@@ -30,7 +30,7 @@ fn at_rest(engine: &Mock) -> (Proxy, u64) {
 }
 
 /// What memory a proxy has once it changes no more.
-fn settled(proxy: &Proxy) -> u64 {
+pub fn settled(proxy: &Proxy) -> u64 {
     let mut last = 0;
     until("memory changes no more", || {
         std::thread::sleep(Duration::from_millis(500));

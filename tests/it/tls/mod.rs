@@ -4,6 +4,7 @@ mod certs;
 mod chains;
 mod docker;
 mod listener;
+mod memory;
 mod rotation;
 mod tunnel;
 mod upstream;
