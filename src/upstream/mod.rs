@@ -11,16 +11,15 @@ mod stats;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 
 use crate::http1::headers;
 use crate::net::Address;
 use crate::policy::ResponseKind;
 use crate::tls::{CertError, ClientFiles, Reload};
 use body::UpstreamBody;
-use connection::Connection;
+use connection::{Connection, NoBody};
 use connector::Connector;
 pub use error::{FileKind, UpstreamError};
 use pool::Pool;
@@ -166,7 +165,7 @@ impl Upstream {
         client_headers: &HeaderMap,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let request = || {
-            let mut request = Request::new(Empty::<Bytes>::new());
+            let mut request = Request::new(NoBody::new());
             *request.uri_mut() = target.clone();
             *request.headers_mut() = headers::for_upstream(client_headers, &self.host);
             request

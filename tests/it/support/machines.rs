@@ -5,6 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::process::{signal, terminate};
 use super::proxy::PROGRAM;
+use super::tools::without_docker_variables;
 use super::until;
 
 /// Machines of docs/from-another-machine.md: one network of loopback alone, in which names that end in `.example` are
@@ -54,7 +55,7 @@ impl Machines {
     pub fn shell(&self, script: &str) -> Command {
         let program = Path::new(PROGRAM.as_str()).parent().unwrap();
         let script = format!("cd {}\n{script}", env!("CARGO_MANIFEST_DIR"));
-        let mut shell = Command::new("nsenter");
+        let mut shell = without_docker_variables(Command::new("nsenter"));
         shell
             .args([
                 "--net",
@@ -69,9 +70,6 @@ impl Machines {
             .env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", program.display()))
             .env("HOME", self.directory.path().join("home"))
             .stdin(Stdio::null());
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOCKER_")) {
-            shell.env_remove(name);
-        }
         shell
     }
 
