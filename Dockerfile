@@ -10,14 +10,16 @@ FROM --platform=${BUILDPLATFORM:-linux} ${BUILDER} AS build
 # The two processors, in Docker's words; only BuildKit tells them.
 ARG BUILDARCH
 ARG TARGETARCH
-# Cross-compiling takes a C compiler and Rust's library, which the builder may have or not.
+# Cross-compiling takes a C compiler and Rust's library, each of which the builder may have or not.
 RUN case "$BUILDARCH $TARGETARCH" in \
       "amd64 arm64") arch=aarch64 packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;; \
       "arm64 amd64") arch=x86_64 packages="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;; \
       *) exit 0 ;; \
     esac; \
-    command -v "$arch-linux-gnu-gcc" || { apt-get update && \
-      apt-get install -y --no-install-recommends $packages && rustup target add "$arch-unknown-linux-gnu"; }
+    target="$arch-unknown-linux-gnu"; \
+    { command -v "$arch-linux-gnu-gcc" || \
+      { apt-get update && apt-get install -y --no-install-recommends $packages; }; } && \
+    { [ -d "$(rustc --print target-libdir --target "$target")" ] || rustup target add "$target"; }
 WORKDIR /build
 COPY Cargo.toml Cargo.lock build-static ./
 COPY src src
