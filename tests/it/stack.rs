@@ -2,6 +2,7 @@
 //! machines, and each command of that chapter does what it says, run as it is written.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,7 +11,11 @@ use crate::support::http;
 use crate::support::machines::{Machines, blocks, page_and_fleet};
 use crate::support::process::status;
 use crate::support::tools::stdout;
-use crate::support::{eventually, until};
+use crate::support::{eventually_within, until, until_within};
+
+/// How long a step of the swarm may take: a task runs after ten seconds of its healthcheck, and the one before it may
+/// have ten to end.
+const STEP: Duration = Duration::from_secs(180);
 
 /// A swarm of one node that has several names.
 struct Swarm {
@@ -49,7 +54,7 @@ impl Swarm {
 
     /// Waits until the task of a revision runs, which it does once it is healthy.
     fn until_running(&self, revision: u32) {
-        until(&format!("revision {revision} runs"), || {
+        until_within(STEP, &format!("revision {revision} runs"), || {
             let tasks =
                 self.engine("/tasks?filters={\"service\":[\"acl_proxy\"],\"desired-state\":[\"running\"]}");
             tasks.as_array().unwrap().iter().any(|task| {
@@ -60,7 +65,7 @@ impl Swarm {
     }
 
     fn until_update_is(&self, state: &str) {
-        until(&format!("the update is {state}"), || {
+        until_within(STEP, &format!("the update is {state}"), || {
             self.engine("/services/acl_proxy")["UpdateStatus"]["State"] == state
         });
     }
@@ -108,7 +113,7 @@ fn start_prometheus(machines: &mut Machines, chapter: &str) {
 
 /// The labels that the targets of a job were found with, once there are any.
 fn targets(swarm: &Swarm, job: &str) -> String {
-    eventually(&format!("Prometheus has found {job}"), || {
+    eventually_within(STEP, &format!("Prometheus has found {job}"), || {
         let answer = swarm.run("curl -sS http://127.0.0.1:9090/api/v1/targets");
         let answer: Value = serde_json::from_str(&answer).unwrap();
         let targets = answer["data"]["activeTargets"].as_array()?;

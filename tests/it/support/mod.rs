@@ -37,13 +37,18 @@ use std::time::{Duration, Instant};
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Waits until `poll` finds something.
-pub fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + TIMEOUT;
+pub fn eventually<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    eventually_within(TIMEOUT, what, poll)
+}
+
+/// The same, of something that takes long by itself.
+pub fn eventually_within<T>(limit: Duration, what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + limit;
     loop {
         if let Some(found) = poll() {
             return found;
         }
-        assert!(Instant::now() < end, "waited {TIMEOUT:?} in vain until {what}");
+        assert!(Instant::now() < end, "waited {limit:?} in vain until {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -51,6 +56,11 @@ pub fn eventually<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
 /// Waits until a condition holds.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     eventually(what, || condition().then_some(()));
+}
+
+/// The same, of one that takes long by itself.
+pub fn until_within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    eventually_within(limit, what, || condition().then_some(()));
 }
 
 /// What the tests that run at the same time share: it is made for the first of them, and ends with the last.
