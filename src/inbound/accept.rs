@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use http::Version;
 use tokio::sync::watch;
 
+use super::arrival_budget::ArrivalBudget;
 use super::connection::{ConnectionContext, serve_connection};
 use super::handshake::serve_tls;
-use super::head_budget::ArrivalBudget;
 use super::limits::{ConnectionLimiter, LimitExceeded, Permit};
 use super::session::{Serving, Session};
 use crate::http1::synthetic::SyntheticResponse;

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::head_budget::{ArrivalBudget, ArrivalShare};
+use super::arrival_budget::{ArrivalBudget, ArrivalShare};
 use super::head_reader::{CloseReason, HeadReader};
 use super::pace::{Look, Pace, TooSlow};
 use super::session::Session;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::arrival_budget::ArrivalShare;
 use super::connection::{ConnectionContext, lingering_close, serve_connection};
-use super::head_budget::ArrivalShare;
 use crate::http1::head::looks_like_http;
 use crate::http1::health_probe;
 use crate::http1::synthetic::SyntheticResponse;

@@ -18,7 +18,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::head_budget::ArrivalShare;
+use super::arrival_budget::ArrivalShare;
 use crate::http1::head::{
     After, ArrivedBody, Body, Head, HeadError, MAX_HEAD_LEN, ParseStatus, RequestLine, escape_target,
     has_blank_line, looks_like_http, parse, request_line, without_body,
