@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
+use crate::support::root_files::RootFiles;
 use crate::support::tools::stdout;
 use crate::support::{http, shared, until};
 
@@ -67,15 +68,7 @@ impl Drop for Fleet {
 
 /// The image that all of it is made of.
 pub fn import_busybox(engine: &Engine) {
-    let place = tempfile::tempdir().unwrap();
-    let root = place.path().join("root");
-    std::fs::create_dir_all(root.join("bin")).unwrap();
-    std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
-    let archive = place.path().join("root.tar");
-    let mut tar = std::process::Command::new("tar");
-    assert!(tar.arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap().success());
-    stdout(engine.docker(&["import", archive.to_str().unwrap(), "busybox:latest"]));
+    stdout(engine.docker(&["import", &RootFiles::new().archive(), "busybox:latest"]));
 }
 
 /// Makes a container and starts it.

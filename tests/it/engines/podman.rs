@@ -16,6 +16,7 @@ use crate::redaction::fields::unlisted;
 use crate::support::engine::Engine;
 use crate::support::library::{ENGINE, Endpoint, every_name, example};
 use crate::support::proxy::Proxy;
+use crate::support::root_files::{RootFiles, import};
 use crate::support::tools::stdout;
 use crate::support::{http, shared};
 use crate::views::filled::{COMMAND, ENV, HOST_PATH, LABEL, OPTION, padded_base64};
@@ -82,26 +83,17 @@ impl Filled {
     }
 
     fn images(&self) {
-        let root = self.directory.path().join("image");
-        std::fs::create_dir_all(root.join("bin")).unwrap();
-        std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
+        let files = RootFiles::new();
         // Podman 4 runs it in the container where newer ones run the host's.
-        let ps = root.join("bin/ps");
+        let ps = files.path().join("bin/ps");
         std::fs::write(&ps, format!("#!/bin/sh\necho PID COMMAND\necho 1 {COMMAND}\n")).unwrap();
         std::fs::set_permissions(&ps, Permissions::from_mode(0o755)).unwrap();
-        let archive = self.directory.path().join("image.tar").display().to_string();
-        let mut tar = Command::new("tar");
-        assert!(tar.arg("-C").arg(&root).args(["-cf", &archive, "."]).status().unwrap().success());
         let changes = [
             format!("ENV SECRET={ENV}"),
             format!("CMD [\"/bin/sh\", \"-c\", \"echo {COMMAND}\"]"),
             format!("LABEL secret.{LABEL}={LABEL}"),
         ];
-        let mut args = vec!["import"];
-        changes.iter().for_each(|change| args.extend(["-c", change]));
-        args.extend([archive.as_str(), "busybox:latest"]);
-        stdout(self.engine.docker(&args));
+        stdout(self.engine.docker(&import(&files.archive(), &changes, "busybox:latest")));
     }
 
     fn volumes_and_networks(&self) {

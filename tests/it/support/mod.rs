@@ -23,6 +23,7 @@ pub mod mock;
 pub mod process;
 pub mod proxy;
 pub mod rng;
+pub mod root_files;
 pub mod routes;
 pub mod systemd;
 #[cfg(feature = "tls")]

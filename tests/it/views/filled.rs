@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::engine::{Engine, docker_command};
 use crate::support::library::Endpoint;
+use crate::support::root_files::{RootFiles, import};
 use crate::support::tools::stdout;
 use crate::support::{http, until};
 
@@ -127,17 +128,11 @@ impl Filled {
     }
 
     fn images(&self) {
-        let place = tempfile::tempdir().unwrap();
-        let root = place.path().join("root");
-        std::fs::create_dir_all(root.join("bin")).unwrap();
-        std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
-        std::fs::create_dir(root.join(COMMAND)).unwrap();
-        std::os::unix::fs::symlink("/bin/busybox", root.join(COMMAND).join("sh")).unwrap();
-        let archive = place.path().join("root.tar");
-        let mut tar = std::process::Command::new("tar");
-        assert!(tar.arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap().success());
-        let archive = archive.display().to_string();
+        let files = RootFiles::new();
+        let commands = files.path().join(COMMAND);
+        std::fs::create_dir(&commands).unwrap();
+        std::os::unix::fs::symlink("/bin/busybox", commands.join("sh")).unwrap();
+        let archive = files.archive();
         self.docker(&["import", &archive, "busybox:latest"]);
         let changes = [
             format!("ENV SECRET={ENV}"),
@@ -149,12 +144,9 @@ impl Filled {
             format!("ONBUILD ENV A={ENV}"),
             format!("ONBUILD LABEL a={LABEL}"),
         ];
-        let mut args = vec!["import"];
-        changes.iter().for_each(|change| args.extend(["-c", change]));
-        args.extend([archive.as_str(), "imported:latest"]);
-        self.docker(&args);
-        self.build(place.path(), "0");
-        self.build(place.path(), "1");
+        self.docker(&import(&archive, &changes, "imported:latest"));
+        self.build(files.place(), "0");
+        self.build(files.place(), "1");
     }
 
     /// Builds an image as Docker builds: by the engine itself, or with BuildKit.

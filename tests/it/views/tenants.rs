@@ -17,6 +17,7 @@ use crate::support::http::{self, Response, get_head};
 use crate::support::library::{ENGINE, Endpoint, every_name};
 use crate::support::proxy::Proxy;
 use crate::support::rng::{Rng, seed_from};
+use crate::support::root_files::RootFiles;
 use crate::support::tools::stdout;
 use crate::support::{env_usize, until};
 
@@ -136,17 +137,10 @@ impl Shared {
 
     /// An image of a tenant with a label and a file of its own.
     fn image(&self, tenant: &str) -> String {
-        let place = tempfile::tempdir().unwrap();
-        let root = place.path().join("root");
-        std::fs::create_dir_all(root.join("bin")).unwrap();
-        std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-        std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
-        std::fs::write(root.join(tenant), tenant).unwrap();
-        let archive = place.path().join("root.tar");
-        let mut tar = std::process::Command::new("tar");
-        assert!(tar.arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".").status().unwrap().success());
+        let files = RootFiles::new();
+        std::fs::write(files.path().join(tenant), tenant).unwrap();
         let label = format!("LABEL {PROJECT}={tenant}");
-        self.docker(&["import", "-c", &label, &archive.display().to_string(), &format!("{tenant}:latest")])
+        self.docker(&["import", "-c", &label, &files.archive(), &format!("{tenant}:latest")])
     }
 
     /// Has their containers use our network and our volume, and a service of ours their network.
