@@ -70,12 +70,9 @@ pub enum HandshakeError {
     /// The client did not accept the listener's certificate; its alert.
     #[error("the client did not accept this listener's certificate: {0}")]
     AlertReceived(String),
-    /// The client sends more than a handshake takes.
-    #[error("{}", HandshakeLimitExceeded::TooLong)]
-    TooLong,
-    /// There is no memory for more of the handshake.
-    #[error("{}", HandshakeLimitExceeded::NoRoom)]
-    NoRoom,
+    /// The client sends more than a handshake takes, or than there is memory for.
+    #[error(transparent)]
+    LimitExceeded(HandshakeLimitExceeded),
     /// The client closed the connection in the middle.
     #[error("the client left before its TLS handshake was done")]
     PeerClosed,
@@ -184,7 +181,7 @@ impl HandshakeError {
 
     /// Whether it failed for want of memory for handshakes.
     pub fn is_no_room(&self) -> bool {
-        *self == Self::NoRoom
+        *self == Self::LimitExceeded(HandshakeLimitExceeded::NoRoom)
     }
 
     /// The one word that the metrics have for it.
@@ -200,8 +197,8 @@ impl HandshakeError {
             Self::OldTls => "old_tls",
             Self::Incompatible(_) => "incompatible",
             Self::AlertReceived(_) => "alert_received",
-            Self::TooLong => "too_long",
-            Self::NoRoom => "no_room",
+            Self::LimitExceeded(HandshakeLimitExceeded::TooLong) => "too_long",
+            Self::LimitExceeded(HandshakeLimitExceeded::NoRoom) => "no_room",
             Self::PeerClosed => "peer_closed",
         }
     }
@@ -209,11 +206,7 @@ impl HandshakeError {
     fn of(error: &io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(error) => Self::of_tls(error),
-            None => match HandshakeLimitExceeded::of(error) {
-                Some(HandshakeLimitExceeded::TooLong) => Self::TooLong,
-                Some(HandshakeLimitExceeded::NoRoom) => Self::NoRoom,
-                None => Self::PeerClosed,
-            },
+            None => HandshakeLimitExceeded::of(error).map_or(Self::PeerClosed, Self::LimitExceeded),
         }
     }
 
@@ -266,7 +259,9 @@ impl HandshakeError {
             Self::NotYetValid => Some("set the clocks of both machines"),
             Self::NotForClients => Some("use a certificate with the extended key usage clientAuth"),
             Self::OldTls => Some("use TLS 1.2 or 1.3"),
-            Self::NoRoom => Some("a handshake of at most 8 KiB always has room"),
+            Self::LimitExceeded(HandshakeLimitExceeded::NoRoom) => {
+                Some("a handshake of at most 8 KiB always has room")
+            }
             Self::AlertReceived(_) => Some(
                 "give the client the CA that signed tlscert, and connect by a name or address that it is for",
             ),
