@@ -1,5 +1,6 @@
 """The figures that were set as targets, and whether a run reaches them."""
 
+import operator
 import statistics
 from typing import Callable, NamedTuple
 
@@ -38,16 +39,18 @@ def more_than(other):
 
 def to_measure(other):
     """Its ratio to that of another measure, in the same round."""
-    return lambda results, target: [
-        mine[target.figure] / its[target.figure]
-        for mine, its in zip(rounds(results, target.measure), rounds(results, other))
-    ]
+    return with_measure(other, operator.truediv)
 
 
 def more_than_measure(other):
     """How much more it is than that of another measure, in the same round."""
+    return with_measure(other, operator.sub)
+
+
+def with_measure(other, both):
+    """What `both` makes of it and of another measure's, in the same round."""
     return lambda results, target: [
-        mine[target.figure] - its[target.figure]
+        both(mine[target.figure], its[target.figure])
         for mine, its in zip(rounds(results, target.measure), rounds(results, other))
     ]
 
