@@ -8,6 +8,11 @@ need_cargo() {
   fi
 }
 
+# The mirror of Debian that this machine uses.
+debian_mirror() {
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' | sed -n 1p
+}
+
 # Installs what is missing of `needs`, whose lines are "command package" or "file package".
 install_missing() {
   local missing=() command package
