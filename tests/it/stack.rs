@@ -11,7 +11,7 @@ use crate::support::http;
 use crate::support::machines::{Machines, blocks, page_and_fleet};
 use crate::support::process::status;
 use crate::support::tools::stdout;
-use crate::support::{eventually_within, until, until_within};
+use crate::support::{eventually_within, until, until_within, within};
 
 /// How long a step of the swarm may take: a task runs after ten seconds of its healthcheck, and the one before it may
 /// have ten to end.
@@ -64,10 +64,15 @@ impl Swarm {
         });
     }
 
-    fn until_update_is(&self, state: &str) {
-        until_within(STEP, &format!("the update is {state}"), || {
-            self.engine("/services/acl_proxy")["UpdateStatus"]["State"] == state
+    /// Waits until an update has ended, which is said as `completed` or `rollback_completed`. The states before these
+    /// may be over before they are seen: a task that failed is sometimes made anew by the revision before already.
+    fn until_update_has(&self, ended: &str) {
+        let mut last = Value::Null;
+        let found = within(STEP, || {
+            last = self.engine("/services/acl_proxy")["UpdateStatus"].take();
+            (last["State"] == ended).then_some(())
         });
+        assert!(found.is_some(), "waited {STEP:?} in vain until the update has {ended}; it is {last}");
     }
 
     /// Takes the clients' certificates to where the page says that they are.
@@ -130,7 +135,7 @@ fn each_command_of_the_chapter_works_as_it_is_written() {
     let (mut revision, mut asked) = (0, 0);
     for (machine, block) in blocks(&chapter) {
         if block.contains("docker secret rm") {
-            swarm.until_update_is("completed");
+            swarm.until_update_has("completed");
         }
         let printed = swarm.run(&block);
         if block.contains("docker stack deploy") {
@@ -208,10 +213,9 @@ fn its_tasks_have_no_rights_and_its_consumers_just_their_own() {
 
     // One that cannot start is taken back.
     std::fs::write(next.path().join("stack.toml"), "user = \"no-such-user\"\n").unwrap();
-    swarm.until_update_is("completed");
+    swarm.until_update_has("completed");
     swarm.deploy(next.path(), 3);
-    swarm.until_update_is("rollback_started");
+    swarm.until_update_has("rollback_completed");
     swarm.until_running(2);
-    swarm.until_update_is("rollback_completed");
     assert_eq!(swarm.status(prometheus, "/tasks"), "200");
 }

@@ -43,13 +43,20 @@ pub fn eventually<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The same, of something that takes long by itself.
-pub fn eventually_within<T>(limit: Duration, what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+pub fn eventually_within<T>(limit: Duration, what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    within(limit, poll).unwrap_or_else(|| panic!("waited {limit:?} in vain until {what}"))
+}
+
+/// What `poll` finds in that time, for a test that says by itself what it saw instead.
+pub fn within<T>(limit: Duration, mut poll: impl FnMut() -> Option<T>) -> Option<T> {
     let end = Instant::now() + limit;
     loop {
         if let Some(found) = poll() {
-            return found;
+            return Some(found);
         }
-        assert!(Instant::now() < end, "waited {limit:?} in vain until {what}");
+        if Instant::now() >= end {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
