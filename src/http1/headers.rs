@@ -48,15 +48,13 @@ pub fn without_content_codings(client: &HeaderMap) -> HeaderMap {
 
 /// Takes the fields of the hop out of the engine's answer, those that `Connection` names included.
 pub fn strip_hop_by_hop(answer: &mut HeaderMap) {
-    let named: Vec<HeaderName> = answer
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
+    let present = answer.keys().filter(|name| HOP_BY_HOP.contains(name)).cloned();
+    let values = answer.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = values
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRAILER)
-        .collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
+        .filter(|name| *name != header::CONTENT_LENGTH && *name != header::TRAILER);
+    for name in present.chain(named).collect::<Vec<_>>() {
         answer.remove(name);
     }
 }

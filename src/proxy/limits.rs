@@ -29,7 +29,7 @@ pub struct RequestLimiter {
 #[derive(Debug, Default)]
 struct AllUsage {
     all: Usage,
-    by_client: HashMap<ClientKey, Usage>,
+    by_client: HashMap<ClientKey, Usage, foldhash::fast::RandomState>,
 }
 
 /// What is in flight.
