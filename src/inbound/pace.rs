@@ -36,8 +36,9 @@ pub enum TooSlow {
 pub struct Pace {
     limits: PaceLimits,
     last: Look,
-    /// How many bytes were taken between the last two looks.
-    moved: u64,
+    stretch: Stretch,
+    /// Whether the client took much in the last stretch.
+    is_fast: bool,
     /// Since when bytes wait and none was taken.
     stalled_since: Option<Instant>,
     answer: AnswerPace,
@@ -54,6 +55,13 @@ pub struct Look {
     pub phase: Phase,
     /// How many answers have begun on it.
     pub answers: u64,
+}
+
+/// A time in which it is counted what a client takes, of any answers.
+#[derive(Debug, Clone, Copy)]
+struct Stretch {
+    since: Instant,
+    sent_before: u64,
 }
 
 /// The pace of one answer.
@@ -73,7 +81,8 @@ impl Pace {
     pub fn new(limits: PaceLimits, first: Look) -> Self {
         let answer =
             AnswerPace { number: first.answers, sent_before: first.progress.sent, waited: Duration::ZERO };
-        Self { limits, last: first, moved: 0, stalled_since: None, answer }
+        let stretch = Stretch { since: first.at, sent_before: first.progress.sent };
+        Self { limits, last: first, stretch, is_fast: false, stalled_since: None, answer }
     }
 
     /// How often to look, so that a client is cut off when it is time, give or take a quarter.
@@ -81,10 +90,9 @@ impl Pace {
         self.limits.stall_timeout.map_or(Duration::MAX, |timeout| timeout / 4)
     }
 
-    /// How much to write at once: whoever takes this much between two looks reads fast.
+    /// How much to write at once.
     pub fn write_size(&self) -> WriteSize {
-        const FAST: u64 = 1024 * 1024;
-        if self.moved >= FAST { WriteSize::Large } else { WriteSize::Small }
+        if self.is_fast { WriteSize::Large } else { WriteSize::Small }
     }
 
     /// Takes in what another look shows.
@@ -94,9 +102,23 @@ impl Pace {
     pub fn observe(&mut self, look: Look) -> Result<(), TooSlow> {
         self.observe_stall(&look)?;
         self.observe_rate(&look)?;
-        self.moved = look.progress.sent - self.last.progress.sent;
+        self.observe_speed(&look);
         self.last = look;
         Ok(())
+    }
+
+    /// However often it is looked: between two looks at a client that asks for one short answer after the other
+    /// there is only little.
+    fn observe_speed(&mut self, look: &Look) {
+        /// What a client takes in a stretch who reads fast; several times of what the kernel holds for one that
+        /// does not read.
+        const MUCH: u64 = 1024 * 1024;
+        const STRETCH: Duration = Duration::from_millis(500);
+        let took_much = look.progress.sent - self.stretch.sent_before >= MUCH;
+        if took_much || look.at - self.stretch.since >= STRETCH {
+            self.is_fast = took_much;
+            self.stretch = Stretch { since: look.at, sent_before: look.progress.sent };
+        }
     }
 
     fn observe_stall(&mut self, look: &Look) -> Result<(), TooSlow> {
@@ -225,6 +247,24 @@ mod tests {
             pace.observe(look(second, sent)).unwrap();
             assert_eq!(pace.write_size(), size);
         }
+    }
+
+    #[test]
+    fn much_is_written_at_once_to_whoever_reads_fast_also_if_it_is_looked_often() {
+        let start = Instant::now();
+        let write_size_of_one_that_takes_each_time = |bytes: u64| {
+            let look = |number: u32| Look {
+                at: start + number * Duration::from_millis(4),
+                progress: WriteProgress { sent: u64::from(number) * bytes, waiting: false },
+                phase: Phase::Idle,
+                answers: number.into(),
+            };
+            let mut pace = Pace::new(LIMITS, look(0));
+            (1..=200).for_each(|number| pace.observe(look(number)).unwrap());
+            pace.write_size()
+        };
+        assert_eq!(write_size_of_one_that_takes_each_time(50_000), WriteSize::Large);
+        assert_eq!(write_size_of_one_that_takes_each_time(2_000), WriteSize::Small);
     }
 
     #[test]
