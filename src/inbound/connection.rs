@@ -37,6 +37,9 @@ use crate::telemetry::metrics::Limit;
 /// a small part of a request (benches/README.md), and soon dropped means that its memory serves others, before
 /// what stays of new clients is strewn among the buffers of many that have only just asked.
 const IDLE_BEFORE_PARK: Duration = Duration::from_millis(4);
+/// The same once its client has come back so soon after hyper was dropped: whoever asks again and again would wait
+/// longer for each answer if hyper were dropped after it.
+const IDLE_BEFORE_PARK_AGAIN: Duration = Duration::from_millis(20);
 /// How soon to look again at a connection in the middle of an answer, or of a flush.
 const RESPONDING_INTERVAL: Duration = Duration::from_millis(500);
 /// How soon to look again at a connection with an answer that may never end.
@@ -79,6 +82,7 @@ where
     let header_timeout = context.session.limits().header_timeout;
     let mut reader = HeadReader::new(stream, header_timeout, share);
     let mut timeout = header_timeout.saturating_sub(context.accepted_at.elapsed());
+    let mut parked_at = None;
     loop {
         let next = tokio::select! {
             biased;
@@ -89,12 +93,22 @@ where
             // Boxed, like what follows: every idle connection would keep room for it.
             return Box::pin(close(reader, reason, &context)).await;
         }
-        match Box::pin(serve_http1(reader, &mut context)).await {
+        let idle_before_park = idle_before_park(parked_at.as_ref().map(Instant::elapsed));
+        match Box::pin(serve_http1(reader, &mut context, idle_before_park)).await {
             Exit::Idle(idle) => reader = idle,
             Exit::Closed(reader, reason) => return Box::pin(close(reader, reason, &context)).await,
             Exit::Aborted => return,
         }
         timeout = context.session.limits().idle_timeout;
+        parked_at = Some(Instant::now());
+    }
+}
+
+/// How long a connection must be without a request until hyper is dropped, if it was for so long without hyper.
+fn idle_before_park(parked: Option<Duration>) -> Duration {
+    match parked {
+        Some(parked) if parked < IDLE_BEFORE_PARK_AGAIN => IDLE_BEFORE_PARK_AGAIN,
+        Some(_) | None => IDLE_BEFORE_PARK,
     }
 }
 
@@ -108,7 +122,11 @@ enum Exit<S> {
     Aborted,
 }
 
-async fn serve_http1<S>(reader: HeadReader<S>, context: &mut ConnectionContext) -> Exit<S>
+async fn serve_http1<S>(
+    reader: HeadReader<S>,
+    context: &mut ConnectionContext,
+    idle_before_park: Duration,
+) -> Exit<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -128,7 +146,7 @@ where
     tokio::pin!(disconnected);
     let mut pace = Pace::new(context.session.limits().pace, look(context, &state));
     context.disconnect.set_write_size(pace.write_size());
-    let next_look = tokio::time::sleep(IDLE_BEFORE_PARK);
+    let next_look = tokio::time::sleep(idle_before_park);
     tokio::pin!(next_look);
     tokio::pin!(changed);
     let mut served = state.started();
@@ -170,7 +188,7 @@ where
                 finishing |= state.phase() == Phase::Idle && state.started() == served && served > 0;
                 served = state.started();
                 let interval = match state.phase() {
-                    Phase::Idle if !finishing => IDLE_BEFORE_PARK,
+                    Phase::Idle if !finishing => idle_before_park,
                     Phase::Idle | Phase::Responding => RESPONDING_INTERVAL,
                     Phase::Streaming => STREAMING_INTERVAL,
                 };
