@@ -19,10 +19,10 @@ use crate::support::lingering::{Lingering, pass};
 use crate::support::mock::{Mock, OK};
 use crate::support::process::{descriptors, status};
 use crate::support::proxy::Proxy;
-use crate::support::{TIMEOUT, until};
+use crate::support::{PATIENCE, TIMEOUT, until};
 
 /// How long the last close of a [`Lingering`] socket would sleep: longer than a test waits.
-const LINGER: Duration = Duration::from_secs(2 * TIMEOUT.as_secs());
+const LINGER: Duration = Duration::from_secs(2 * PATIENCE.as_secs());
 /// What an ordinary client's answer may take, on a machine with other work to do.
 const PROMPT: Duration = Duration::from_secs(5);
 

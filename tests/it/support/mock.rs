@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::TIMEOUT;
-
 /// Small responses: one for tests that compare bodies, one that is a line, for programs that print it.
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 pub const OK_LINE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
@@ -70,7 +68,6 @@ impl Mock {
         let behave = Arc::new(behave);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 connections.fetch_add(1, Ordering::SeqCst);
                 open.fetch_add(1, Ordering::SeqCst);
                 let (connection, behave, open) =

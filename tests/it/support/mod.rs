@@ -34,12 +34,16 @@ pub mod transport;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// How long anything that is waited for may take before the test fails.
+/// How long a read or a write may take before the test fails.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long anything else that is waited for may take: long, for a machine with much else to do, but not as long as an
+/// idle client may stay (90 s), or it would be waited for that where a connection is to be closed at once.
+pub const PATIENCE: Duration = Duration::from_secs(80);
 
 /// Waits until `poll` finds something.
 pub fn eventually<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
-    eventually_within(TIMEOUT, what, poll)
+    eventually_within(PATIENCE, what, poll)
 }
 
 /// The same, of something that takes long by itself.

@@ -18,7 +18,7 @@ use crate::support::load::{Load, Stream};
 use crate::support::mock::{Mock, OK};
 use crate::support::proxy::{PROGRAM, Proxy};
 use crate::support::tools::{Running, combined_output, without_docker_variables};
-use crate::support::{TIMEOUT, env_usize, until};
+use crate::support::{PATIENCE, TIMEOUT, env_usize, until};
 
 /// A Unix socket of the test's own, which it passes.
 struct Passed {
@@ -174,7 +174,7 @@ fn a_client_that_passed_a_descriptor_before_the_start_is_cut_off_and_stalls_nobo
     let engine = Mock::answering(OK);
     let passed = Passed::new();
     let early = http::connect(&passed.path);
-    let lingers = Lingering::new(2 * TIMEOUT);
+    let lingers = Lingering::new(2 * PATIENCE);
     let (sent, _peer) = lingers.pass(&early, b"G", SendFlags::empty());
     assert_eq!(sent, Ok(1));
     let proxy = Proxy::inheriting(engine.socket(), passed.descriptor(), "fd://").allow("info").start();
