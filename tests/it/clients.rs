@@ -25,16 +25,31 @@ fn begin_events(server: &Server) -> Client {
     client
 }
 
-fn assert_freed_within(mock: &Mock, gone: Instant, limits: Range<Duration>) {
-    until("the engine's connection is closed", || mock.open() == 0);
-    let took = gone.elapsed();
-    assert!(limits.contains(&took), "it took {took:?}");
+/// How long the engine's connection outlives a client that goes.
+fn freed_after<T>(mock: &Mock, client: T) -> Duration {
+    let gone = Instant::now();
+    drop(client);
+    freed_since(mock, gone)
 }
 
-const AT_ONCE: Range<Duration> = Duration::ZERO..Duration::from_secs(1);
+fn freed_since(mock: &Mock, gone: Instant) -> Duration {
+    until("the engine's connection is closed", || mock.open() == 0);
+    gone.elapsed()
+}
+
 /// What TCP says of a client that is gone is what it says of one that stopped sending, so such a client
-/// is given some time.
-const AFTER_ABOUT_A_SECOND: Range<Duration> = Duration::from_millis(700)..Duration::from_secs(2);
+/// is given some time; the next look at it would be after half a minute.
+const AFTER_ABOUT_A_SECOND: Range<Duration> = Duration::from_millis(700)..Duration::from_secs(10);
+
+fn assert_about_a_second(took: Duration) {
+    assert!(AFTER_ABOUT_A_SECOND.contains(&took), "it took {took:?}");
+}
+
+/// Sooner than that, of a client that goes; tried again, for the machine may have had else to do.
+fn assert_at_once(client_goes: impl Fn() -> Duration) {
+    let mut tries = (0..3).map(|_| client_goes());
+    assert!(tries.any(|took| took < AFTER_ABOUT_A_SECOND.start), "it took longer each time");
+}
 
 for_each_transport! { [unix, tcp]
     fn a_half_closed_client_gets_an_answer_that_takes_its_time(transport: Transport) {
@@ -103,12 +118,15 @@ for_each_transport! { [unix, tcp, tls]
     fn a_client_that_goes_frees_its_quiet_stream(transport: Transport) {
         let mock = Mock::new(quiet_stream);
         let server = transport.serve(mock.socket(), "events");
-        let client = begin_events(&server);
-        assert_eq!(mock.open(), 1);
-        let gone = Instant::now();
-        drop(client);
-        let limits = if transport == Transport::Unix { AT_ONCE } else { AFTER_ABOUT_A_SECOND };
-        assert_freed_within(&mock, gone, limits);
+        let client_goes = || {
+            let client = begin_events(&server);
+            assert_eq!(mock.open(), 1);
+            freed_after(&mock, client)
+        };
+        match transport {
+            Transport::Unix => assert_at_once(client_goes),
+            _ => assert_about_a_second(client_goes()),
+        }
     }
 }
 
@@ -117,14 +135,14 @@ for_each_transport! { [unix, tcp, tls]
 fn a_client_that_half_closes_and_then_goes_frees_its_quiet_stream() {
     let mock = Mock::new(quiet_stream);
     let server = Transport::Unix.serve(mock.socket(), "events");
-    let mut client = server.get("/events");
-    client.half_close();
-    read_until(&mut client, ends_with_head);
-    std::thread::sleep(Duration::from_millis(600));
-    assert_eq!(mock.open(), 1, "a half-closed client still waits");
-    let gone = Instant::now();
-    drop(client);
-    assert_freed_within(&mock, gone, AT_ONCE);
+    assert_at_once(|| {
+        let mut client = server.get("/events");
+        client.half_close();
+        read_until(&mut client, ends_with_head);
+        std::thread::sleep(Duration::from_millis(600));
+        assert_eq!(mock.open(), 1, "a half-closed client still waits");
+        freed_after(&mock, client)
+    });
 }
 
 /// Over TCP it is not.
@@ -134,8 +152,9 @@ fn a_quiet_stream_ends_about_a_second_after_its_client_stopped_sending() {
     let server = Transport::Tcp.serve(mock.socket(), "events");
     let client = begin_events(&server);
     assert_eq!(mock.open(), 1);
+    let gone = Instant::now();
     client.half_close();
-    assert_freed_within(&mock, Instant::now(), AFTER_ABOUT_A_SECOND);
+    assert_about_a_second(freed_since(&mock, gone));
 }
 
 for_each_transport! { [unix, tcp, tls]
@@ -155,37 +174,37 @@ fn a_client_that_goes_before_the_head_frees_its_request() {
         connection.wait_until_closed();
     });
     let proxy = Proxy::builder(mock.socket()).allow("info").start();
-    let mut client = connect(proxy.socket());
-    client.write_all(GET_INFO).unwrap();
-    until("the engine was asked", || mock.heads().len() == 1);
-    let gone = Instant::now();
-    drop(client);
-    assert_freed_within(&mock, gone, AT_ONCE);
+    assert_at_once(|| {
+        let asked = mock.heads().len();
+        let mut client = connect(proxy.socket());
+        client.write_all(GET_INFO).unwrap();
+        until("the engine was asked", || mock.heads().len() > asked);
+        freed_after(&mock, client)
+    });
 }
 
 #[test]
 fn a_client_that_goes_with_unread_requests_frees_its_stream() {
     let mock = Mock::new(quiet_stream);
     let proxy = Proxy::builder(mock.socket()).allow("events").start();
-    let mut client = connect(proxy.socket());
-    client.write_all(&GET_EVENTS.repeat(2)).unwrap();
-    read_until(&mut client, ends_with_head);
-    let gone = Instant::now();
-    drop(client);
-    assert_freed_within(&mock, gone, AT_ONCE);
+    assert_at_once(|| {
+        let mut client = connect(proxy.socket());
+        client.write_all(&GET_EVENTS.repeat(2)).unwrap();
+        read_until(&mut client, ends_with_head);
+        freed_after(&mock, client)
+    });
 }
 
 #[test]
 fn a_client_that_resets_its_connection_is_gone_at_once() {
     let mock = Mock::new(quiet_stream);
     let server = Transport::Tcp.serve(mock.socket(), "events");
-    let Client::Tcp(client) = server.get("/events") else { panic!("it connects over TCP") };
-    until("the stream has begun", || mock.open() == 1 && mock.heads().len() == 1);
-    // Closed with an unread answer in it, a TCP socket resets.
-    until("the answer has come", || client.peek(&mut [0]).is_ok());
-    let gone = Instant::now();
-    drop(client);
-    assert_freed_within(&mock, gone, AT_ONCE);
+    assert_at_once(|| {
+        let Client::Tcp(client) = server.get("/events") else { panic!("it connects over TCP") };
+        // Closed with an unread answer in it, a TCP socket resets.
+        until("the answer has come", || client.peek(&mut [0]).is_ok());
+        freed_after(&mock, client)
+    });
 }
 
 /// The kernel asks an idle client whether it is still there: timer 2 of /proc/net/tcp.
