@@ -356,7 +356,8 @@ fn send_zeros(connection: &mut MockConnection, mut left: u64) {
 #[ignore = "needs an engine: tests/run"]
 fn an_engine_that_is_killed_hung_and_restarted_is_answered_for_and_found_again() {
     let mut engine = Engine::private();
-    let args = ["--upstream-timeout", "2s"];
+    // It has that long for its first answer once it goes on.
+    let args = ["--upstream-timeout", "5s"];
     let proxy = Proxy::builder(engine.socket()).allow("info,events,ping").args(args).start();
     assert_eq!(proxy.get("/_ping").status(), 200);
 
