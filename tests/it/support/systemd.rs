@@ -10,10 +10,12 @@ use super::files::set_mode;
 use super::mock::Mock;
 use super::proxy::PROGRAM;
 use super::tools::{combined_output, stdout};
-use super::{TIMEOUT, eventually, until};
+use super::{TIMEOUT, eventually_within, until, until_within};
 
 /// The group of the engine's socket there, named `docker`.
 const ENGINE_GROUP: u32 = 4712;
+/// How long it may take to boot, when several do at once.
+const BOOT: Duration = Duration::from_secs(180);
 
 /// A running systemd; ended when dropped, with everything that it started.
 pub struct Systemd {
@@ -43,7 +45,7 @@ impl Systemd {
         command.arg(&cgroup).arg(at("root")).arg(at("etc")).arg(PROGRAM.as_str());
         command.arg(engine.socket().parent().unwrap()).stdin(Stdio::null()).stdout(Stdio::null());
         let mut unshare = command.spawn().unwrap();
-        let init = eventually("systemd is started", || {
+        let init = eventually_within(BOOT, "systemd is started", || {
             assert_eq!(unshare.try_wait().unwrap(), None, "it could not be booted: its error is above");
             let id = unshare.id();
             let child = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
@@ -52,7 +54,9 @@ impl Systemd {
             (name == "systemd\n").then_some(child)
         });
         let systemd = Self { unshare, init, cgroup, _directory: directory };
-        until("systemd has booted", || {
+        until_within(BOOT, "systemd has booted", || {
+            // Each look takes several processes.
+            std::thread::sleep(Duration::from_millis(100));
             matches!(systemd.try_systemctl("is-system-running").as_str(), "running\n" | "degraded\n")
         });
         systemd
