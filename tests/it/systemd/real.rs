@@ -62,11 +62,13 @@ fn the_template_is_started_by_its_first_client_as_nobody_and_in_its_sandbox() {
     let uid: u32 = status(process, "Uid").split_whitespace().next().unwrap().parse().unwrap();
     assert!((61184..=65519).contains(&uid), "{uid} is not a dynamic user's");
     assert_eq!(status(process, "CapBnd"), "0000000000000000");
+    for text in
+        ["sandbox: no-new-privs, landlock ABI ", ", seccomp ", "passed=\"3 ('docker-proxy-acl@web.socket')\""]
+    {
+        web.systemd.until_logged(WEB, text);
+    }
     let journal = web.systemd.journal(WEB);
-    assert!(journal.contains("sandbox: no-new-privs, landlock ABI "), "{journal}");
-    assert!(journal.contains(", seccomp "), "{journal}");
     assert!(!journal.contains("WARN"), "{journal}");
-    assert!(journal.contains("passed=\"3 ('docker-proxy-acl@web.socket')\""), "{journal}");
 }
 
 #[test]
@@ -178,8 +180,8 @@ fn keys_that_only_root_may_read_reach_it_as_credentials() {
     let sent = client.write_all(http::GET_INFO);
     assert!(sent.is_ok(), "{sent:?}: {}", web.systemd.journal(WEB));
     http::read_until(&mut client, |all| all.ends_with(b"ok"));
+    web.systemd.until_logged(WEB, "tls=\"clients with a certificate\"");
     let journal = web.systemd.journal(WEB);
-    assert!(journal.contains("tls=\"clients with a certificate\""), "{journal}");
     assert!(!journal.contains("WARN"), "{journal}");
 }
 
