@@ -117,7 +117,7 @@ fn a_reload_takes_up_its_file_and_what_is_wrong_in_it_changes_nothing() {
 #[test]
 #[ignore = "needs root and systemd: tests/run"]
 fn a_service_that_hangs_is_started_anew_and_its_clients_are_answered() {
-    let short = "[Service]\nWatchdogSec=1\n";
+    let short = "[Service]\nWatchdogSec=5\n";
     let web = Instance::boot(&[("systemd/system/docker-proxy-acl@web.service.d/watchdog.conf", short)]);
     web.systemd.systemctl(&format!("start {WEB}"));
     let before = web.systemd.main_process(WEB);
