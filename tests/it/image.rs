@@ -86,12 +86,16 @@ pub fn engine_with_image() -> (Engine, RwLockReadGuard<'static, ()>) {
 }
 
 /// A container that is removed when dropped.
-struct Container<'a>(&'a Engine, String);
+pub struct Container<'a>(&'a Engine, String);
 
 impl<'a> Container<'a> {
-    fn run(engine: &'a Engine, args: &[&str]) -> Self {
+    pub fn run(engine: &'a Engine, args: &[&str]) -> Self {
         let id = stdout(engine.docker(&[&["run", "-d", "--network", "none"], args].concat()));
         Self(engine, id.trim().to_owned())
+    }
+
+    pub fn id(&self) -> &str {
+        &self.1
     }
 
     fn inspect(&self, format: &str) -> String {

@@ -4,8 +4,10 @@
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use crate::image::Container;
 use crate::support::engine::Engine;
 use crate::support::http::{End, connect, contains, get, get_head, parse, read_to_close, read_until};
+use crate::support::machine;
 use crate::support::mock::{CHUNKED, Mock, endless_stream, ok_with};
 use crate::support::process::descriptors;
 use crate::support::proxy::Proxy;
@@ -108,26 +110,25 @@ fn an_answer_and_a_stream_must_be_taken_at_the_least_rate_after_a_minute() {
 #[test]
 #[ignore = "needs an engine: tests/run"]
 fn an_archive_that_nobody_reads_holds_its_container_only_until_its_client_is_cut_off() {
+    let _machine = machine::disturbing();
     let engine = Engine::shared();
-    let name = format!("unread-{}", std::process::id());
-    let run = ["run", "-d", "--name", &name, "--network", "none", "busybox:latest", "/bin/sh", "-c"];
     let fill = "/bin/busybox dd if=/dev/zero of=/big bs=1M count=64; exec /bin/busybox sleep 100000";
-    assert!(engine.docker(&[&run[..], &[fill]].concat()).status.success());
-    let size = ["exec", &name, "/bin/busybox", "stat", "-c", "%s", "/big"];
+    let container = Container::run(&engine, &["busybox:latest", "/bin/sh", "-c", fill]);
+    let id = container.id();
+    let size = ["exec", id, "/bin/busybox", "stat", "-c", "%s", "/big"];
     until("the file is there", || engine.docker(&size).stdout.starts_with(b"67108864"));
 
     let proxy =
         Proxy::builder(engine.socket()).allow("containers:archive").args(["--stall-timeout", "4s"]).start();
     let mut unread = connect(proxy.socket());
-    unread.write_all(get_head(&format!("/containers/{name}/archive?path=/big")).as_bytes()).unwrap();
+    unread.write_all(get_head(&format!("/containers/{id}/archive?path=/big")).as_bytes()).unwrap();
     let head = read_until(&mut unread, |all| contains(all, "\r\n\r\n"));
     assert!(head.starts_with(b"HTTP/1.1 200 "));
     let started_at = Instant::now();
-    let inspected = get(engine.socket(), &format!("/containers/{name}/json"));
+    let inspected = get(engine.socket(), &format!("/containers/{id}/json"));
     let held = started_at.elapsed();
     println!("inspect took {held:?} while an archive was not read");
     assert_eq!(inspected.status(), 200);
     assert!(held < Duration::from_secs(10), "the container was held for {held:?}");
     proxy.logged(&["WARN allowed", "/archive", TOO_SLOW]);
-    engine.docker(&["rm", "-f", &name]);
 }
