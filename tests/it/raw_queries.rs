@@ -123,7 +123,10 @@ fn for_every_byte_of_a_query_the_answer_is_a_real_engine_s_own() {
             assert!((0..10).any(|_| agree()), "{}: {:?}", target.escape_ascii(), answers(&target));
         }
     }
-    let [through, direct] = answers(b"/containers/json?all=1&filters={\"name\":[\"^/web$\"]}");
-    assert_eq!(through, direct);
-    assert!(through.0 == 200 && through.1.contains("\"/web\""), "{through:?}");
+    let web = b"/containers/json?all=1&filters={\"name\":[\"^/web$\"]}";
+    let agree = || {
+        let [through, direct] = answers(web);
+        through == direct && through.0 == 200 && through.1.contains("\"/web\"")
+    };
+    assert!((0..10).any(|_| agree()), "{:?}", answers(web));
 }
