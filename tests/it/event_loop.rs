@@ -16,15 +16,18 @@ use crate::support::http::{GET_EVENTS, connect, ends_with_head, read_until};
 use crate::support::library::{Cli, Config};
 use crate::support::mock::{Mock, OK, quiet_stream};
 use crate::support::proxy::Proxy;
-use crate::support::{TIMEOUT, process, until};
+use crate::support::{TIMEOUT, eventually, process, until};
 
 /// Threads that are stopped until this is dropped.
 struct Held(Vec<Pid>);
 
 impl Held {
-    /// Stops those with this name.
-    fn threads(proxy: &Proxy, name: &str) -> Self {
-        let threads = process::threads(proxy.pid(), name);
+    /// Stops those with this name, of which there are so many.
+    fn threads(proxy: &Proxy, name: &str, count: usize) -> Self {
+        // A thread has its name, and not its parent's, only once it runs.
+        let threads = eventually("all threads run", || {
+            Some(process::threads(proxy.pid(), name)).filter(|threads| threads.len() == count)
+        });
         let threads: Vec<Pid> = threads.iter().map(|thread| Pid::from_raw(*thread as i32)).collect();
         for thread in &threads {
             ptrace::seize(*thread, ptrace::Options::empty()).unwrap();
@@ -48,7 +51,7 @@ impl Held {
 
     /// Stops the loop of a proxy with one thread.
     fn event_loop(proxy: &Proxy) -> Self {
-        Self::threads(proxy, MAIN)
+        Self::threads(proxy, MAIN, 1)
     }
 }
 
@@ -77,11 +80,11 @@ fn the_defaults_are_those_that_are_promised() {
 #[test]
 fn a_stuck_loop_ends_the_process_and_the_log_says_why() {
     let engine = Mock::answering(OK);
-    for (threads, held) in [("1", MAIN), ("2", "worker")] {
+    for (threads, held, count) in [("1", MAIN, 1), ("2", "worker", 2)] {
         let proxy = Proxy::builder(engine.socket()).allow("info").args(["--watchdog", "2s"]);
         let mut proxy = proxy.args(["--threads", threads]).start();
         assert_eq!(proxy.get("/info").status(), 200);
-        let held = Held::threads(&proxy, held);
+        let held = Held::threads(&proxy, held, count);
         held.ended(&proxy);
         assert_eq!(proxy.wait().signal(), Some(libc::SIGABRT));
         proxy.logged(&["ERROR the event loop has been stuck for 2s: aborting", "last=info"]);
