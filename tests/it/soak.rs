@@ -218,7 +218,7 @@ fn import_large(engine: &Engine) {
 
 /// A proxy that cannot refuse descriptors, with a listener over TLS, and soon through with whoever stalls.
 fn start(engine: &Engine, tls: &Tls) -> Proxy {
-    let limits = ["--header-timeout", "2s", "--idle-timeout", "5s", "--upstream-timeout", "5s"];
+    let limits = ["--header-timeout", "10s", "--idle-timeout", "5s", "--upstream-timeout", "5s"];
     let listen = format!("tcp://127.0.0.1:{}", tls.port);
     Proxy::builder(engine.socket())
         .allow("containers,images,events,info,ping")
