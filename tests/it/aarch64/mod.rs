@@ -95,7 +95,7 @@ fn boot() -> String {
     archive.args(["-c", "find . | busybox cpio -o -H newc >initramfs"]).current_dir(root.path());
     stdout(archive.output().unwrap());
     let mut machine = Command::new("timeout");
-    machine.arg("300").arg(folder().join("bin/qemu-system-aarch64"));
+    machine.arg("1200").arg(folder().join("bin/qemu-system-aarch64"));
     machine.args(["-M", "virt", "-cpu", "max", "-m", "512", "-nodefaults", "-display", "none"]);
     machine.args(["-serial", "stdio", "-no-reboot", "-append", "console=ttyAMA0 quiet panic=-1", "-kernel"]);
     machine.arg(folder().join("machine/vmlinuz")).arg("-initrd").arg(root.path().join("initramfs"));

@@ -30,7 +30,7 @@ impl Machines {
              mount -t overlay -o lowerdir=/etc,upperdir=etc/upper,workdir=etc/work overlay /etc\n\
              rm -f /etc/hosts; echo 127.0.0.1 localhost {1} >/etc/hosts\n\
              mount -t tmpfs none /run\n\
-             touch ready; exec sleep 600",
+             touch ready; exec sleep 3600",
             directory.path().display(),
             names.join(" "),
         );
