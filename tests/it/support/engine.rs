@@ -189,6 +189,13 @@ impl Engine {
     }
 }
 
+/// Asks until the engine has time for it: Docker adds up its disks' usage once at a time, and other tests ask for it too.
+pub fn when_it_has_time(mut ask: impl FnMut() -> http::Response) -> http::Response {
+    eventually("the engine has time for it", || {
+        Some(ask()).filter(|answer| answer.status() != 500 || !answer.text().contains("already running"))
+    })
+}
+
 fn pings(socket: &Path) -> std::io::Result<bool> {
     let mut stream = std::os::unix::net::UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

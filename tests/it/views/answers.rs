@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::filled::{Filled, filled, markers};
 use super::oracle::each_text;
 use crate::redaction::fields::{listed, redacted_patterns, unlisted};
-use crate::support::eventually;
+use crate::support::engine::when_it_has_time;
 use crate::support::http;
 use crate::support::library::{ApiVersion, ENGINE, Endpoint};
 
@@ -51,11 +51,7 @@ fn each_document(filled: &Filled, found: &mut dyn FnMut(&'static Endpoint, &Valu
         for target in filled.targets(row) {
             for version in VERSIONS {
                 let target = format!("{version}{target}");
-                // Docker adds up its disks' usage once at a time, and other tests ask for it too.
-                let answer = eventually("the engine has time for it", || {
-                    let answer = http::get(filled.socket(), &target);
-                    (!http::contains(&answer.body, "already running")).then_some(answer)
-                });
+                let answer = when_it_has_time(|| http::get(filled.socket(), &target));
                 if answer.status() == 200 {
                     let documents = serde_json::Deserializer::from_slice(&answer.body).into_iter();
                     documents.for_each(|document| found(row, &document.unwrap()));
