@@ -36,8 +36,9 @@ pub enum TooSlow {
 pub struct Pace {
     limits: PaceLimits,
     last: Look,
-    stretch: Stretch,
-    /// Whether the client took much in the last stretch.
+    /// Where the time began in which it is counted what the client takes, of any answers.
+    stretch: Look,
+    /// Whether it took much in the last such time.
     is_fast: bool,
     /// Since when bytes wait and none was taken.
     stalled_since: Option<Instant>,
@@ -57,13 +58,6 @@ pub struct Look {
     pub answers: u64,
 }
 
-/// A time in which it is counted what a client takes, of any answers.
-#[derive(Debug, Clone, Copy)]
-struct Stretch {
-    since: Instant,
-    sent_before: u64,
-}
-
 /// The pace of one answer.
 #[derive(Debug, Clone, Copy)]
 struct AnswerPace {
@@ -81,8 +75,7 @@ impl Pace {
     pub fn new(limits: PaceLimits, first: Look) -> Self {
         let answer =
             AnswerPace { number: first.answers, sent_before: first.progress.sent, waited: Duration::ZERO };
-        let stretch = Stretch { since: first.at, sent_before: first.progress.sent };
-        Self { limits, last: first, stretch, is_fast: false, stalled_since: None, answer }
+        Self { limits, last: first, stretch: first, is_fast: false, stalled_since: None, answer }
     }
 
     /// How often to look, so that a client is cut off when it is time, give or take a quarter.
@@ -114,10 +107,10 @@ impl Pace {
         /// does not read.
         const MUCH: u64 = 1024 * 1024;
         const STRETCH: Duration = Duration::from_millis(500);
-        let took_much = look.progress.sent - self.stretch.sent_before >= MUCH;
-        if took_much || look.at - self.stretch.since >= STRETCH {
+        let took_much = look.progress.sent - self.stretch.progress.sent >= MUCH;
+        if took_much || look.at - self.stretch.at >= STRETCH {
             self.is_fast = took_much;
-            self.stretch = Stretch { since: look.at, sent_before: look.progress.sent };
+            self.stretch = *look;
         }
     }
 
