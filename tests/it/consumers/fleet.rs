@@ -38,10 +38,10 @@ impl Fleet {
         stdout(engine.docker(&["volume", "create", "store"]));
         engine.init_swarm();
         let data = "Y29udGVudA==";
-        post(&engine, "/secrets/create", &json!({ "Name": "hush", "Data": data }));
-        post(&engine, "/configs/create", &json!({ "Name": "plain", "Data": data }));
+        engine.post("/secrets/create", &json!({ "Name": "hush", "Data": data }));
+        engine.post("/configs/create", &json!({ "Name": "plain", "Data": data }));
         stdout(engine.docker(&["network", "create", "-d", "overlay", "mesh"]));
-        post(&engine, "/services/create", &shop());
+        engine.post("/services/create", &shop());
         until("the task of the shop runs", || {
             let tasks = http::get(engine.socket(), "/tasks").json();
             tasks[0]["Status"]["State"] == "running"
@@ -73,13 +73,8 @@ pub fn import_busybox(engine: &Engine) {
 
 /// Makes a container and starts it.
 pub fn run(engine: &Engine, name: &str, body: &Value) {
-    post(engine, &format!("/containers/create?name={name}"), body);
-    post(engine, &format!("/containers/{name}/start"), &Value::Null);
-}
-
-fn post(engine: &Engine, target: &str, body: &Value) {
-    let answer = http::post(engine.socket(), target, body);
-    assert!(answer.status() < 300, "{target}: {answer:?} {}", answer.text());
+    engine.post(&format!("/containers/create?name={name}"), body);
+    engine.post(&format!("/containers/{name}/start"), &Value::Null);
 }
 
 fn command() -> Value {

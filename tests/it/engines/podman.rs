@@ -12,14 +12,16 @@ use std::sync::{Arc, Mutex, Weak};
 use docker_proxy_acl::policy::redaction::Class;
 use serde_json::{Value, json};
 
-use crate::redaction::fields::unlisted;
+use crate::redaction::fields::unlisted_but;
 use crate::support::engine::Engine;
 use crate::support::library::{ENGINE, Endpoint, every_name, example};
 use crate::support::proxy::Proxy;
 use crate::support::root_files::{RootFiles, import};
 use crate::support::tools::stdout;
 use crate::support::{http, shared};
-use crate::views::filled::{COMMAND, ENV, HOST_PATH, LABEL, OPTION, padded_base64};
+use crate::views::filled::{
+    COMMAND, ENV, HOST_PATH, LABEL, OPTION, bind_source, markers_but_tokens, padded_base64,
+};
 
 /// Fields of its answers that no document has, by operation and path, and why they are shown whatever is redacted.
 const UNDOCUMENTED: &[(&str, &str, &str)] = &[
@@ -64,15 +66,11 @@ impl Filled {
     }
 
     fn bind(&self, name: &str) -> String {
-        let source = self.directory.path().join(name);
-        std::fs::create_dir_all(&source).unwrap();
-        source.display().to_string()
+        bind_source(self.directory.path(), name)
     }
 
     fn post(&self, target: &str, body: &Value) -> Value {
-        let answer = http::post(self.engine.socket(), target, body);
-        assert!(answer.status() < 300, "{target} {body}: {}", answer.text());
-        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+        self.engine.post(target, body)
     }
 
     /// Runs Podman's own client.
@@ -144,17 +142,9 @@ impl Filled {
         self.post("/secrets/create", &json!({ "Name": "hush", "Labels": labels, "Data": data }));
     }
 
-    /// The texts that must be nowhere if a class is redacted.
+    /// The texts that must be nowhere if a class is redacted. Without a swarm it has no tokens.
     fn markers(&self, class: Class) -> Vec<String> {
-        let engine = self.engine.directory().display().to_string();
-        match class {
-            Class::Env => vec![ENV.to_owned()],
-            Class::Commands => vec![COMMAND.to_owned()],
-            Class::Labels => vec![LABEL.to_owned()],
-            Class::Paths => vec![HOST_PATH.to_owned(), engine],
-            Class::Options => vec![OPTION.to_owned()],
-            Class::Tokens => Vec::new(),
-        }
+        markers_but_tokens(class, &self.engine)
     }
 
     /// What a row of the catalog leads to.
@@ -217,10 +207,8 @@ fn its_answers_show_nothing_of_what_is_redacted_and_hold_no_text_that_is_not_kno
         let operation = row.api_path();
         let documents = serde_json::Deserializer::from_slice(&answer.body).into_iter::<Value>();
         for document in documents.map_while(Result::ok).filter(|_| answer.status() == 200) {
-            let is_known =
-                |path: &String| UNDOCUMENTED.iter().any(|(at, field, _)| *at == operation && field == path);
-            let unknown = unlisted(&operation, &document).into_iter().filter(|path| !is_known(path));
-            faults.extend(unknown.map(|path| format!("unknown: {operation} {path}")));
+            let unknown = unlisted_but(UNDOCUMENTED, &operation, &document);
+            faults.extend(unknown.iter().map(|path| format!("unknown: {operation} {path}")));
         }
         let held = Class::ALL
             .into_iter()

@@ -139,8 +139,16 @@ pub fn redacted_patterns() -> impl Iterator<Item = &'static str> {
     ROWS.iter().filter(|row| !row.classes.is_empty()).map(|row| row.pattern)
 }
 
+/// Texts in a real answer that no row is of, by their paths, but for those that are known besides: operation, path
+/// and reason.
+pub fn unlisted_but(known: &[(&str, &str, &str)], operation: &str, answer: &Value) -> Vec<String> {
+    let mut unlisted = unlisted(operation, answer);
+    unlisted.retain(|path| !known.iter().any(|(at, field, _)| *at == operation && field == path));
+    unlisted
+}
+
 /// Texts in a real answer that no row is of, by their paths.
-pub fn unlisted(operation: &str, answer: &Value) -> Vec<String> {
+fn unlisted(operation: &str, answer: &Value) -> Vec<String> {
     fn walk(path: &str, value: &Value, found: &mut dyn FnMut(&str)) {
         match value {
             Value::Array(items) => items.iter().for_each(|item| walk(&format!("{path}[]"), item, found)),

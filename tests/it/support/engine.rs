@@ -3,7 +3,10 @@
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
 
 use super::library::ApiVersion;
 use super::tools::{stdout, without_docker_variables};
@@ -13,6 +16,8 @@ use super::{TIMEOUT, engine_log, eventually, http, process, until};
 pub struct Engine {
     socket: PathBuf,
     log: PathBuf,
+    /// What it is, once that is known.
+    kind: OnceLock<Kind>,
     private: Option<Private>,
 }
 
@@ -43,7 +48,6 @@ const NOT_OF_PODMAN: [&str; 15] = [
 ];
 
 struct Private {
-    kind: Kind,
     daemon: Child,
     directory: tempfile::TempDir,
     flags: Vec<String>,
@@ -55,7 +59,12 @@ impl Engine {
         let get = |name: &str| {
             PathBuf::from(std::env::var_os(name).expect("run tests/run, which starts an engine"))
         };
-        Self { socket: get("TEST_ENGINE_SOCKET"), log: get("TEST_ENGINE_LOG"), private: None }
+        Self {
+            socket: get("TEST_ENGINE_SOCKET"),
+            log: get("TEST_ENGINE_LOG"),
+            kind: OnceLock::new(),
+            private: None,
+        }
     }
 
     /// An empty engine for a test that does to it what others must not feel.
@@ -71,7 +80,8 @@ impl Engine {
         let engine = Self {
             socket: directory.path().join("docker.sock"),
             log: directory.path().join("log"),
-            private: Some(Private { kind, daemon, directory, flags }),
+            kind: kind.into(),
+            private: Some(Private { daemon, directory, flags }),
         };
         engine.until_up();
         engine
@@ -132,12 +142,14 @@ impl Engine {
 
     /// What it is, by its own word.
     pub fn kind(&self) -> Kind {
-        let version = http::get(&self.socket, "/version").json();
-        match version["Components"][0]["Name"].as_str() {
-            Some("Engine") => Kind::Docker,
-            Some("Podman Engine") => Kind::Podman,
-            other => panic!("an engine of its own: {other:?}"),
-        }
+        *self.kind.get_or_init(|| {
+            let version = http::get(&self.socket, "/version").json();
+            match version["Components"][0]["Name"].as_str() {
+                Some("Engine") => Kind::Docker,
+                Some("Podman Engine") => Kind::Podman,
+                other => panic!("an engine of its own: {other:?}"),
+            }
+        })
     }
 
     /// Whether it has what a row of the catalog is about.
@@ -149,6 +161,13 @@ impl Engine {
     pub fn api_version(&self) -> ApiVersion {
         let version = http::get(&self.socket, "/version").json();
         version["ApiVersion"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Makes something: a `POST` of a JSON body that goes well; what it is answered with.
+    pub fn post(&self, target: &str, body: &Value) -> Value {
+        let answer = http::post(&self.socket, target, body);
+        assert!(answer.status() < 300, "{target} {body}: {answer:?} {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
     }
 
     /// Ends a private engine at once, as a crash would.
@@ -168,12 +187,13 @@ impl Engine {
 
     /// Starts a private engine again, with what it had.
     pub fn start_again(&mut self) {
+        let kind = self.kind();
         let private = self.private.as_mut().expect("only a private engine is started");
         // A killed daemon leaves these, and where nobody reaps orphans their processes seem to live.
         for left in ["pid", "exec/containerd/containerd.pid"] {
             let _ = std::fs::remove_file(private.directory.path().join(left));
         }
-        private.daemon = start_daemon(private.kind, private.directory.path(), &private.flags);
+        private.daemon = start_daemon(kind, private.directory.path(), &private.flags);
         self.until_up();
     }
 

@@ -36,15 +36,30 @@ pub fn filled() -> Arc<Filled> {
 
 /// The texts that must be nowhere if a class is redacted.
 pub fn markers(class: Class, filled: &Filled) -> Vec<String> {
-    let engine = filled.engine.directory().display().to_string();
+    match class {
+        Class::Tokens => filled.tokens(),
+        _ => markers_but_tokens(class, &filled.engine),
+    }
+}
+
+/// The same of an engine of any kind, but for its tokens, which it makes by itself if it has any.
+pub fn markers_but_tokens(class: Class, engine: &Engine) -> Vec<String> {
+    let engine = engine.directory().display().to_string();
     match class {
         Class::Env => vec![ENV.to_owned()],
         Class::Commands => vec![COMMAND.to_owned()],
         Class::Labels => vec![LABEL.to_owned()],
         Class::Paths => vec![HOST_PATH.to_owned(), engine],
         Class::Options => vec![OPTION.to_owned()],
-        Class::Tokens => filled.tokens(),
+        Class::Tokens => Vec::new(),
     }
+}
+
+/// Makes a directory to bind in another; its path.
+pub fn bind_source(directory: &Path, name: &str) -> String {
+    let source = directory.join(name);
+    std::fs::create_dir_all(&source).unwrap();
+    source.display().to_string()
 }
 
 /// The places of a text in the base64 of whatever holds it: three, one for each remainder.
@@ -101,16 +116,12 @@ impl Filled {
     }
 
     fn bind(&self, name: &str) -> String {
-        let source = self.directory.path().join(name);
-        std::fs::create_dir_all(&source).unwrap();
-        source.display().to_string()
+        bind_source(self.directory.path(), name)
     }
 
     /// Makes something at the engine.
     pub fn post(&self, target: &str, body: &Value) -> Value {
-        let answer = http::post(self.socket(), target, body);
-        assert!(answer.status() < 300, "{target} {body}: {answer:?} {}", answer.text());
-        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+        self.engine.post(target, body)
     }
 
     pub fn get(&self, target: &str) -> Value {

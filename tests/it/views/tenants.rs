@@ -66,9 +66,7 @@ impl Shared {
     }
 
     fn post(&self, target: &str, body: &Value) -> Value {
-        let answer = http::post(self.socket(), target, body);
-        assert!(answer.status() < 300, "{target} {body}: {}", answer.text());
-        serde_json::from_slice(&answer.body).unwrap_or(Value::Null)
+        self.engine.post(target, body)
     }
 
     fn get(&self, target: &str) -> Value {
